@@ -1,0 +1,145 @@
+"""sRGB <-> CIE Lab <-> the normalized tensors networks work on, and every colour constant.
+
+The only file that imports tensorflow-io. All functions are pure TensorFlow, take NumPy arrays or
+tensors with the channels last, work eagerly, in a graph and in `tf.data`, and return tensors.
+"""
+
+import warnings
+
+import tensorflow as tf
+
+with warnings.catch_warnings():
+    # Built for TF 2.16: its native plugins warn at import. The colour operations are plain
+    # TensorFlow and need none of them.
+    warnings.simplefilter("ignore")
+    import tensorflow_io as tfio
+
+LIGHTNESS_SCALE = 50.0
+"""Normalized lightness is L / 50 - 1: L of 0..100 becomes -1..1."""
+
+AB_SCALE = 127.0
+"""Normalized ab is a / 127 and b / 127, about -1..1; the original's scale, so losses compare."""
+
+# CIE 1931 2 degree observer, D65; the white and the matrix that rgb_to_lab uses, so that a
+# round trip is exact. Reference: IEC 61966-2-1:1999; https://www.brucelindbloom.com.
+WHITE_D65 = (0.95047, 1.0, 1.08883)
+LINEAR_RGB_FROM_XYZ = (
+    (3.24048134, -1.53715152, -0.49853633),
+    (-0.96925495, 1.87599, 0.04155593),
+    (0.05564664, -0.20404134, 1.05731107),
+)
+
+# A linear component this far outside 0..1 still rounds to the same 8-bit value.
+GAMUT_TOLERANCE = 1e-4
+
+
+def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:
+    """Converts sRGB to CIE Lab (D65, 2 degree observer).
+
+    Args:
+        rgb: float32 or float64, shape (..., 3), 0..1, gamma-encoded sRGB.
+
+    Returns:
+        Same shape and dtype; L in 0..100, a and b about -128..127.
+
+    Reference:
+        IEC 61966-2-1:1999 (sRGB); CIE 15:2004 (Lab).
+    """
+    return tfio.experimental.color.rgb_to_lab(rgb)
+
+
+def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
+    """Converts CIE Lab (D65, 2 degree observer) to sRGB.
+
+    Colours outside the sRGB gamut are clipped per component, which shifts their hue; call
+    `fit_gamut` first to keep it.
+
+    Args:
+        lab: float32 or float64, shape (..., 3); L in 0..100.
+
+    Returns:
+        Same shape and dtype; gamma-encoded sRGB, 0..1.
+
+    Reference:
+        IEC 61966-2-1:1999 (sRGB); CIE 15:2004 (Lab).
+    """
+    return tfio.experimental.color.lab_to_rgb(lab)
+
+
+def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Splits Lab into the normalized tensors that networks take and give.
+
+    Args:
+        lab: float, shape (..., 3); L in 0..100.
+
+    Returns:
+        `lightness` of shape (..., 1), -1..1, and `ab` of shape (..., 2), about -1..1.
+    """
+    return lab[..., :1] / LIGHTNESS_SCALE - 1.0, lab[..., 1:] / AB_SCALE
+
+
+def join_lab(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
+    """Joins normalized lightness and ab to Lab; the inverse of `split_lab`.
+
+    Args:
+        lightness: float, shape (..., 1), -1..1.
+        ab: same dtype, shape (..., 2), about -1..1.
+
+    Returns:
+        Lab of shape (..., 3); L in 0..100.
+    """
+    return tf.concat([(lightness + 1.0) * LIGHTNESS_SCALE, ab * AB_SCALE], axis=-1)
+
+
+def fit_gamut(lab: tf.Tensor, steps: int = 12) -> tf.Tensor:
+    """Brings Lab colours into the sRGB gamut at constant L and hue, by reducing chroma only.
+
+    Pixels already inside are returned unchanged. The others move towards the gray of their
+    lightness; the largest chroma that fits is found by bisection.
+
+    Args:
+        lab: float32, shape (..., 3); L in 0..100.
+        steps: bisection steps; 12 leave less than 1/4000 of the chroma.
+
+    Returns:
+        Same shape and dtype, every pixel inside sRGB.
+    """
+    lab = tf.convert_to_tensor(lab)
+    outside = tf.where(tf.logical_not(_in_gamut(lab)))
+    colors = tf.gather_nd(lab, outside)
+    lightness, ab = colors[:, :1], colors[:, 1:]
+    low = tf.zeros_like(lightness)
+    width = tf.ones_like(lightness)
+    for _ in range(steps):
+        width = width / 2.0
+        fits = _in_gamut(tf.concat([lightness, ab * (low + width)], axis=-1))
+        low = tf.where(fits[:, None], low + width, low)
+    return tf.tensor_scatter_nd_update(lab, outside, tf.concat([lightness, ab * low], axis=-1))
+
+
+def delta_e_76(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """Colour difference Delta E*ab, the Euclidean distance in Lab.
+
+    Args:
+        lab: float, shape (..., 3).
+        other: the same shape and dtype.
+
+    Returns:
+        Shape (...), 0 or more; about 2.3 is just noticeable.
+
+    Reference:
+        CIE 15:2004, 8.2.1.
+    """
+    return tf.norm(lab - other, axis=-1)
+
+
+def _in_gamut(lab: tf.Tensor) -> tf.Tensor:
+    """Whether each colour of (..., 3) has all linear sRGB components in 0..1; shape (...)."""
+    lightness, a, b = tf.unstack(lab, axis=-1)
+    fy = (lightness + 16.0) / 116.0
+    xyz = tf.stack([fy + a / 500.0, fy, fy - b / 200.0], axis=-1)
+    xyz = tf.where(xyz > 0.2068966, xyz**3, (xyz - 16.0 / 116.0) / 7.787)
+    matrix = tf.transpose(tf.constant(LINEAR_RGB_FROM_XYZ, lab.dtype))
+    rgb = tf.tensordot(xyz * tf.constant(WHITE_D65, lab.dtype), matrix, axes=1)
+    inside = (rgb >= -GAMUT_TOLERANCE) & (rgb <= 1.0 + GAMUT_TOLERANCE)
+    return tf.reduce_all(inside, axis=-1)
