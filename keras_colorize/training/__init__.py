@@ -1,0 +1,1 @@
+"""From networks and batches to a run directory."""

@@ -1,0 +1,36 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write to; moves it over `path` when the block succeeds.
+
+    A process killed midway leaves `path` as it was. The temporary name keeps the suffix, which
+    many writers choose the format by.
+
+    Args:
+        path: the file to write; its folder is made if need be.
+
+    Yields:
+        The temporary path, hidden in the same folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")

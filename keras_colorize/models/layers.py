@@ -1,0 +1,127 @@
+"""The layers that Keras lacks, or computes otherwise than the PyTorch original."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class AlignedResize(keras.layers.Layer):
+    """Bilinear resize whose corner pixels keep their place (`align_corners` in PyTorch).
+
+    Args:
+        size: height and width of the output.
+
+    Shapes: (N, H, W, C) -> (N, size, size, C).
+    """
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Resizes a batch; keeps its dtype."""
+        resized = tf.raw_ops.ResizeBilinear(
+            images=inputs, size=(self.size, self.size), align_corners=True
+        )
+        return tf.cast(resized, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(N, H, W, C) -> (N, size, size, C)."""
+        return (input_shape[0], self.size, self.size, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization over the channels of (N, H, W, C), in TensorFlow's fused kernel.
+
+    Unlike Keras's own it keeps the unbiased batch variance in its running variance, as PyTorch
+    does, and makes one pass over the activations in the precision they have.
+
+    Reference:
+        Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Normalizes by the batch's statistics when training, else by the running ones."""
+        learn = bool(training) and self.trainable
+        none = tf.zeros((0,))
+        result = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.cast(self.gamma, tf.float32),
+            offset=tf.cast(self.beta, tf.float32),
+            mean=none if learn else tf.cast(self.moving_mean, tf.float32),
+            variance=none if learn else tf.cast(self.moving_variance, tf.float32),
+            epsilon=self.epsilon,
+            is_training=learn,
+        )
+        if learn:
+            for running, batch in (
+                (self.moving_mean, result.batch_mean),
+                (self.moving_variance, result.batch_variance),
+            ):
+                running.assign(running * self.momentum + batch * (1.0 - self.momentum))
+        return result.y
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class SpectralConv2D(keras.layers.Conv2D):
+    """Convolution whose kernel is divided by its largest singular value.
+
+    One step of power iteration in every forward pass in training; the gradient flows through
+    sigma, while Keras's `SpectralNormalization` overwrites the kernel and stops the gradient.
+
+    Reference:
+        Miyato et al., 2018, https://arxiv.org/abs/1802.05957.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Adds the running estimates of the kernel's first singular vectors, `u` and `v`."""
+        super().build(input_shape)
+        fan_in = math.prod(self.kernel.shape[:-1])
+        self.u = self._add_vector("u", self.filters)
+        self.v = self._add_vector("v", fan_in)
+
+    def _add_vector(self, name: str, size: int) -> keras.Variable:
+        return self.add_weight(
+            name=name,
+            shape=(size,),
+            initializer=keras.initializers.RandomNormal(seed=size),
+            trainable=False,
+            autocast=False,
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Convolves with the normalized kernel; training moves `u` and `v` one iteration on."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        matrix = tf.cast(tf.reshape(kernel, (-1, self.filters)), tf.float32)
+        sigma = tf.cast(self._largest_singular_value(matrix, bool(training)), kernel.dtype)
+        outputs = self.convolution_op(inputs, kernel / sigma)
+        return outputs + tf.cast(self.bias, outputs.dtype)
+
+    def _largest_singular_value(self, matrix: tf.Tensor, training: bool) -> tf.Tensor:
+        @tf.custom_gradient
+        def power_iteration(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+            v = tf.math.l2_normalize(tf.linalg.matvec(matrix, tf.convert_to_tensor(self.u)))
+            u = tf.math.l2_normalize(tf.linalg.matvec(matrix, v, transpose_a=True))
+            if training:
+                self.u.assign(u)
+                self.v.assign(v)
+
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                # d(v' W u) / dW with the newest vectors: when two passes share one backward pass,
+                # the later iteration is the better estimate. So it is in the original.
+                return upstream * tf.tensordot(
+                    tf.convert_to_tensor(self.v), tf.convert_to_tensor(self.u), axes=0
+                )
+
+            return tf.reduce_sum(v * tf.linalg.matvec(matrix, u)), gradient
+
+        return power_iteration(matrix)

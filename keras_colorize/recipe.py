@@ -1,0 +1,299 @@
+"""What a run is made of: the recipe's schema, its loader, and messages with file and line.
+
+Loads no TensorFlow, so that every mistake in a recipe shows before the slow imports start.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from keras_colorize.errors import ColorizeError
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+DOWNSAMPLING = 16
+"""The generator halves its input four times, so image sizes are multiples of this."""
+
+
+class RecipeError(ColorizeError, ValueError):
+    """A recipe that cannot be run; one line per mistake, `FILE:LINE: key: what is wrong`."""
+
+
+class _Table(BaseModel):
+    """A table of a recipe: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Data(_Table):
+    """Where the pictures come from, and how many go where."""
+
+    source: Literal["folder", "cifar10", "painted_scenes"]
+    path: str | None = None
+    image_size: Annotated[int, Field(ge=DOWNSAMPLING, le=512, multiple_of=DOWNSAMPLING)] = 32
+    train_images: Count | None = None
+    validation_images: Count | None = None
+    test_images: Annotated[int, Field(ge=0)] | None = None
+    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    test_share: Share = 0.1
+    split_by: Literal["file", "folder"] = "file"
+    flip: bool = True
+
+    @model_validator(mode="after")
+    def _shares_leave_training_pictures(self) -> "Data":
+        if self.validation_share + self.test_share >= 1.0:
+            raise ValueError(
+                "validation_share + test_share must leave some pictures to train on, "
+                f"got {self.validation_share} + {self.test_share}"
+            )
+        return self
+
+
+class Generator(_Table):
+    """The U-Net that predicts ab from lightness."""
+
+    normalization: Literal["batch", "instance"] = "batch"
+    filters: Annotated[int, Field(ge=1, le=512)] = 64
+    dropout: Share = 0.5
+    initial_weights: Literal["normal", "keras"] = "normal"
+
+
+class Discriminator(_Table):
+    """The network that tells real ab from predicted ab. Without this table: a plain CNN."""
+
+    normalization: Literal["batch", "instance", "spectral", "none"] = "batch"
+    filters: Annotated[int, Field(ge=1, le=512)] = 64
+    initial_weights: Literal["normal", "keras"] = "normal"
+
+
+class Losses(_Table):
+    """What the generator is trained on: `weight * reconstruction + (1 - weight) * adversarial`."""
+
+    reconstruction: Literal["l1", "l2", "huber"] = "l1"
+    reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.99
+    real_target: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
+
+
+class Optimizers(_Table):
+    """Adam, for both networks."""
+
+    generator_learning_rate: LearningRate = 3e-4
+    discriminator_learning_rate: LearningRate = 6e-5
+    beta_1: Beta = 0.5
+    beta_2: Beta = 0.999
+    epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-8
+
+
+class Schedule(_Table):
+    """Learning rate of a step: `base * decay_rate ** (step / decay_steps)`, with a floor."""
+
+    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    decay_steps: Count = 60_000
+    minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
+
+
+class Training(_Table):
+    """How long, in what portions, how precisely, and what is kept."""
+
+    epochs: Count
+    batch_size: Count = 32
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    sample_images: Annotated[int, Field(ge=1, le=64)] = 8
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    jit_compile: bool = False
+    steps_per_execution: Count = 1
+
+
+class Recipe(_Table):
+    """Everything a run is made of. The same recipe and pictures give the same weights.
+
+    Attributes:
+        data, generator, discriminator, losses, optimizers, schedule, training: the tables.
+    """
+
+    data: Data
+    generator: Generator = Generator()
+    discriminator: Discriminator | None = None
+    losses: Losses = Losses()
+    optimizers: Optimizers = Optimizers()
+    schedule: Schedule = Schedule()
+    training: Training
+    _name: str = PrivateAttr(default="recipe")
+
+    @model_validator(mode="after")
+    def _folder_has_path(self) -> "Recipe":
+        if self.data.path is not None and self.data.source != "folder":
+            raise ValueError(f'data.path is for source = "folder", got "{self.data.source}"')
+        return self
+
+    @property
+    def name(self) -> str:
+        """What a run made from it is called by default: the name of the recipe's file."""
+        return self._name
+
+    def to_toml(self) -> str:
+        """The resolved recipe, every value written out, as TOML that `load_recipe` takes."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """One line per key whose value differs: `table.key: mine here, theirs there`."""
+        mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
+        return [
+            f"{key}: {_show(mine.get(key))}, not {_show(theirs.get(key))}"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key) != theirs.get(key)
+        ]
+
+
+def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recipe:
+    """Loads and checks a recipe.
+
+    Args:
+        recipe: the name of an installed recipe (see `recipe_paths`), the path of a TOML file, or
+            a `Recipe`.
+        overrides: `table.key=VALUE` each, checked as the file is; VALUE is TOML, or else a
+            plain string. A later one wins.
+
+    Returns:
+        The recipe as it was resolved, defaults included.
+
+    Raises:
+        RecipeError: naming every mistake of file and overrides, one line each.
+    """
+    if isinstance(recipe, Recipe):
+        source, name, text = "recipe", recipe.name, recipe.to_toml()
+    else:
+        path = _find(recipe)
+        source, name, text = str(path), path.stem, _read(path)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        where = f"{source}:{line[1]}" if line else source
+        raise RecipeError(f"{where}: not TOML: {error}") from None
+    lines = dict(_key_lines(text))
+    origins: dict[str, str] = {}
+    for override in overrides:
+        origins[_apply(override, tables)] = f"--set {override}"
+    try:
+        resolved = Recipe.model_validate(tables)
+    except ValidationError as error:
+        mistakes = [_describe(one, source, lines, origins) for one in error.errors()]
+        raise RecipeError("\n".join(mistakes)) from None
+    resolved._name = name
+    return resolved
+
+
+def recipe_paths() -> dict[str, Path]:
+    """The installed recipes: name -> TOML file, sorted by name."""
+    package = Path(__file__).parent
+    # A wheel carries the recipes inside the package; a checkout keeps them beside it.
+    folder = next(p for p in (package / "recipes", package.parent / "recipes") if p.is_dir())
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def recipe_header(path: Path) -> str:
+    """The comment at the top of a recipe: what it is for, costs and scores."""
+    lines = _read(path).splitlines()
+    header = lines[: next((i for i, line in enumerate(lines) if line[:1] != "#"), len(lines))]
+    return "\n".join(line.lstrip("#").strip() for line in header)
+
+
+def _find(recipe: str | Path) -> Path:
+    """The file that a name or path means; a path if it looks like one or exists."""
+    path = Path(recipe)
+    if path.suffix == ".toml" or path.parent != Path() or path.is_file():
+        return path
+    installed = recipe_paths()
+    if path.name not in installed:
+        raise RecipeError(
+            f"{recipe}: no recipe of this name; the installed ones are {', '.join(installed)}; "
+            "a recipe file's path ends in .toml"
+        )
+    return installed[path.name]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text") from None
+
+
+def _key_lines(text: str) -> Iterator[tuple[str, int]]:
+    """Yields (`table` or `table.key`, line number) of a TOML text, as recipes are written."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            table = header[1]
+            yield table, number
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            yield ".".join(filter(None, (table, key[1].strip("\"'")))), number
+
+
+def _apply(override: str, tables: dict[str, Any]) -> str:
+    """Sets one `table.key=VALUE` in the parsed tables; returns `table.key`."""
+    key, separator, text = override.partition("=")
+    key = key.strip()
+    table, dot, name = key.partition(".")
+    if not (separator and dot and table and name):
+        raise RecipeError(f"--set {override}: must be table.key=VALUE")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    if not isinstance(tables.setdefault(table, {}), dict):
+        raise RecipeError(f"--set {override}: {table} is no table")
+    tables[table][name] = value
+    return key
+
+
+def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str, str]) -> str:
+    """One validation error as `FILE:LINE: key: what is wrong (got VALUE)`."""
+    keys = [str(part) for part in error["loc"]]
+    key = ".".join(keys)
+    known = [".".join(keys[:length]) for length in range(len(keys), 0, -1)]
+    where = next((origins[k] for k in known if k in origins), None)
+    if where is None:
+        line = next((lines[k] for k in known if k in lines), None)
+        where = f"{source}:{line}" if line else source
+    if error["type"] == "missing":
+        return f"{where}: {key}: is missing"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: {key}: no such key"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{where}: {key}: {message}" if key else f"{where}: {message}"
+    message = message.removeprefix("Input ")
+    return f"{where}: {key}: {message} (got {_show(error['input'])})"
+
+
+def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for table, values in tables.items():
+        if isinstance(values, dict):
+            flat |= {f"{table}.{key}": value for key, value in values.items()}
+        else:
+            flat[table] = values
+    return flat
+
+
+def _show(value: Any) -> str:
+    """A value as it would stand in TOML; a missing one as `unset`."""
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,224 @@
+"""The models that train: a generator alone, and a generator against a discriminator."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import tensorflow as tf
+
+from keras_colorize.training.losses import l1_loss, mean_delta_e_76
+
+Batch = tuple[tf.Tensor, tf.Tensor]
+"""`lightness` (N, S, S, 1) and `ab` (N, S, S, 2), normalized float32."""
+
+
+class Colorizer(keras.Model):
+    """Supervised training of a generator.
+
+    Args:
+        generator: `lightness` (N, S, S, 1) -> `ab` (N, S, S, 2).
+        reconstruction_loss: (ab, predicted_ab) -> scalar.
+    """
+
+    log_names: tuple[str, ...] = ("generator_loss", "l1_loss", "delta_e_76")
+    """What `train_step` and `test_step` log: the epoch's means so far, each picture weighing 1."""
+
+    def __init__(
+        self, generator: keras.Model, reconstruction_loss: Callable[..., tf.Tensor]
+    ) -> None:
+        super().__init__(name="colorizer")
+        self.generator = generator
+        self.reconstruction_loss = reconstruction_loss
+        self.means = {name: keras.metrics.Mean(name) for name in self.log_names}
+        self.built = True
+
+    @property
+    def networks(self) -> dict[str, tuple[keras.Model, keras.optimizers.Optimizer]]:
+        """What is trained, and by which optimizer."""
+        return {"generator": (self.generator, self.generator_optimizer)}
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        *,
+        jit_compile: bool = False,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Takes the optimizer; `jit_compile` and `steps_per_execution` are Keras's own."""
+        super().compile(
+            optimizer=generator_optimizer,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+        )
+        self.generator_optimizer = generator_optimizer
+        # Before the first step, so that a checkpoint finds the same variables at any time.
+        generator_optimizer.build(self.generator.trainable_variables)
+
+    def call(self, lightness: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Predicts ab; `predict` works as for any Keras model."""
+        return self.generator(lightness, training=training)
+
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """One update of the generator."""
+        lightness, ab = batch
+        variables = self.generator.trainable_variables
+        with tf.GradientTape() as tape:
+            predicted_ab = self.generator(lightness, training=True)
+            generator_loss = self.reconstruction_loss(ab, predicted_ab)
+        self.generator_optimizer.apply(tape.gradient(generator_loss, variables), variables)
+        return self._log(batch, predicted_ab, {"generator_loss": generator_loss})
+
+    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The same figures in inference mode."""
+        lightness, ab = batch
+        predicted_ab = self.generator(lightness, training=False)
+        generator_loss = self.reconstruction_loss(ab, predicted_ab)
+        return self._log(batch, predicted_ab, {"generator_loss": generator_loss})
+
+    def _log(
+        self, batch: Batch, predicted_ab: tf.Tensor, losses: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        lightness, ab = batch
+        values = {
+            **losses,
+            "l1_loss": l1_loss(ab, predicted_ab),
+            "delta_e_76": mean_delta_e_76(ab, predicted_ab),
+        }
+        for name, value in values.items():
+            self.means[name].update_state(value, sample_weight=tf.shape(lightness)[0])
+        return {name: self.means[name].result() for name in self.log_names}
+
+
+class AdversarialColorizer(Colorizer):
+    """A generator and a discriminator trained against each other, as the original does.
+
+    A step makes one generator pass. The generator is updated first, on
+    `weight * reconstruction + (1 - weight) * adversarial`; then the discriminator, on the real
+    batch and on the same fake batch, made before the generator moved.
+
+    Args:
+        generator: `lightness` -> `ab`.
+        discriminator: `[lightness, ab]` -> logits (N, patches), positive for real.
+        reconstruction_loss: (ab, predicted_ab) -> scalar.
+        reconstruction_weight: 0..1.
+        adversarial_losses: the generator's, (fake_logits) -> scalar, and the discriminator's,
+            (real_logits, fake_logits, real_target) -> (real_loss, fake_loss).
+        real_target: what the discriminator should say of real pictures; below 1: smoothed.
+    """
+
+    log_names = (
+        "generator_loss",
+        "l1_loss",
+        "adversarial_loss",
+        "discriminator_loss",
+        "discriminator_real_loss",
+        "discriminator_fake_loss",
+        "discriminator_accuracy",
+        "discriminator_real_accuracy",
+        "discriminator_fake_accuracy",
+        "delta_e_76",
+    )
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        reconstruction_loss: Callable[..., tf.Tensor],
+        *,
+        reconstruction_weight: float,
+        adversarial_losses: tuple[Callable[..., tf.Tensor], Callable[..., tuple]],
+        real_target: float,
+    ) -> None:
+        super().__init__(generator, reconstruction_loss)
+        self.discriminator = discriminator
+        self.reconstruction_weight = reconstruction_weight
+        self.adversarial_generator_loss, self.adversarial_discriminator_loss = adversarial_losses
+        self.real_target = real_target
+
+    @property
+    def networks(self) -> dict[str, tuple[keras.Model, keras.optimizers.Optimizer]]:
+        """What is trained, and by which optimizer."""
+        return {
+            **super().networks,
+            "discriminator": (self.discriminator, self.discriminator_optimizer),
+        }
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+        *,
+        jit_compile: bool = False,
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Takes both optimizers; each is built on its own network's variables."""
+        super().compile(
+            generator_optimizer, jit_compile=jit_compile, steps_per_execution=steps_per_execution
+        )
+        self.discriminator_optimizer = discriminator_optimizer
+        discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """One update of the generator, then one of the discriminator."""
+        lightness, ab = batch
+        variables = self.generator.trainable_variables
+        with tf.GradientTape() as tape:
+            predicted_ab = self.generator(lightness, training=True)
+            fake_logits = self.discriminator([lightness, predicted_ab], training=True)
+            losses = self._generator_losses(ab, predicted_ab, fake_logits)
+        self.generator_optimizer.apply(
+            tape.gradient(losses["generator_loss"], variables), variables
+        )
+
+        variables = self.discriminator.trainable_variables
+        fake_ab = tf.stop_gradient(predicted_ab)
+        with tf.GradientTape() as tape:
+            real_logits = self.discriminator([lightness, ab], training=True)
+            fake_logits = self.discriminator([lightness, fake_ab], training=True)
+            real_loss, fake_loss = self.adversarial_discriminator_loss(
+                real_logits, fake_logits, self.real_target
+            )
+            discriminator_loss = real_loss + fake_loss
+        self.discriminator_optimizer.apply(tape.gradient(discriminator_loss, variables), variables)
+
+        losses |= _discriminator_logs(real_logits, fake_logits, real_loss, fake_loss)
+        return self._log(batch, predicted_ab, losses)
+
+    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The same figures in inference mode."""
+        lightness, ab = batch
+        predicted_ab = self.generator(lightness, training=False)
+        real_logits = self.discriminator([lightness, ab], training=False)
+        fake_logits = self.discriminator([lightness, predicted_ab], training=False)
+        losses = self._generator_losses(ab, predicted_ab, fake_logits)
+        real_loss, fake_loss = self.adversarial_discriminator_loss(
+            real_logits, fake_logits, self.real_target
+        )
+        losses |= _discriminator_logs(real_logits, fake_logits, real_loss, fake_loss)
+        return self._log(batch, predicted_ab, losses)
+
+    def _generator_losses(
+        self, ab: tf.Tensor, predicted_ab: tf.Tensor, fake_logits: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        reconstruction = self.reconstruction_loss(ab, predicted_ab)
+        adversarial = self.adversarial_generator_loss(fake_logits)
+        weight = self.reconstruction_weight
+        return {
+            "generator_loss": weight * reconstruction + (1.0 - weight) * adversarial,
+            "adversarial_loss": adversarial,
+        }
+
+
+def _discriminator_logs(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor, real_loss: tf.Tensor, fake_loss: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Losses, and shares told right: real where the logit is positive; halves weigh the same."""
+    real_accuracy = tf.reduce_mean(tf.cast(real_logits > 0.0, tf.float32))
+    fake_accuracy = tf.reduce_mean(tf.cast(fake_logits <= 0.0, tf.float32))
+    return {
+        "discriminator_loss": (real_loss + fake_loss) / 2.0,
+        "discriminator_real_loss": real_loss,
+        "discriminator_fake_loss": fake_loss,
+        "discriminator_accuracy": (real_accuracy + fake_accuracy) / 2.0,
+        "discriminator_real_accuracy": real_accuracy,
+        "discriminator_fake_accuracy": fake_accuracy,
+    }

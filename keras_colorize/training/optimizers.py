@@ -1,0 +1,37 @@
+"""Adam exactly as PyTorch defines it, in TensorFlow's fused kernel."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class Adam(keras.optimizers.Adam):
+    """Adam whose epsilon is added to the bias-corrected second moment, as in the paper.
+
+    Keras adds it before the correction, which makes it 1 / sqrt(1 - beta_2 ** t) times larger in
+    step t: 32 times in the first, enough to change where training goes. One fused operation
+    updates each variable and both its moments in place.
+
+    Reference:
+        Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980, algorithm 1.
+    """
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates one variable and its moments."""
+        step = tf.cast(self.iterations + 1, tf.float32)
+        beta_2_power = tf.pow(self.beta_2, step)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=beta_2_power,
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon * tf.sqrt(1.0 - beta_2_power),
+            grad=tf.cast(gradient, tf.float32),
+        )

@@ -1,0 +1,38 @@
+"""The learning rate of each step."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class FlooredExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """`base * decay_rate ** (step / decay_steps)`, never below a floor; steps count from 1.
+
+    Args:
+        base: learning rate before the first step.
+        decay_rate: factor after each `decay_steps` steps.
+        decay_steps: steps in which the rate falls by `decay_rate`.
+        minimum: the floor.
+    """
+
+    def __init__(self, base: float, decay_rate: float, decay_steps: int, minimum: float) -> None:
+        self.base = base
+        self.decay_rate = decay_rate
+        self.decay_steps = decay_steps
+        self.minimum = minimum
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The rate of the update that follows `step` finished ones; float32 scalar."""
+        exponent = (tf.cast(step, tf.float32) + 1.0) / self.decay_steps
+        return tf.maximum(self.base * tf.pow(self.decay_rate, exponent), self.minimum)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {
+            "base": self.base,
+            "decay_rate": self.decay_rate,
+            "decay_steps": self.decay_steps,
+            "minimum": self.minimum,
+        }
