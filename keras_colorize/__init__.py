@@ -1,0 +1,60 @@
+"""keras_colorize: train, judge, use and serve networks that colorize pictures.
+
+Names load when they are first used, so `import keras_colorize` loads no TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_colorize.api import colorize, compare, evaluate, export, fit, load, plot
+    from keras_colorize.errors import ColorizeError
+    from keras_colorize.evaluation.report import Report
+    from keras_colorize.recipe import Recipe, RecipeError, load_recipe
+    from keras_colorize.training.run import Run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ColorizeError": "errors",
+    "Recipe": "recipe",
+    "RecipeError": "recipe",
+    "Report": "evaluation.report",
+    "Run": "training.run",
+    "colorize": "api",
+    "compare": "api",
+    "evaluate": "api",
+    "export": "api",
+    "fit": "api",
+    "load": "api",
+    "load_recipe": "recipe",
+    "plot": "api",
+}
+
+__all__ = [
+    "ColorizeError",
+    "Recipe",
+    "RecipeError",
+    "Report",
+    "Run",
+    "colorize",
+    "compare",
+    "evaluate",
+    "export",
+    "fit",
+    "load",
+    "load_recipe",
+    "plot",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

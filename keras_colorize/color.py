@@ -117,6 +117,20 @@ def fit_gamut(lab: tf.Tensor, steps: int = 12) -> tf.Tensor:
     return tf.tensor_scatter_nd_update(lab, outside, tf.concat([lightness, ab * low], axis=-1))
 
 
+def render(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
+    """The 8-bit picture that a user gets of normalized lightness and ab, brought into sRGB.
+
+    Args:
+        lightness: float32, shape (..., 1), -1..1.
+        ab: float32, shape (..., 2), about -1..1.
+
+    Returns:
+        uint8 sRGB of shape (..., 3).
+    """
+    rgb = lab_to_rgb(fit_gamut(join_lab(lightness, ab)))
+    return tf.cast(tf.round(rgb * 255.0), tf.uint8)
+
+
 def delta_e_76(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Colour difference Delta E*ab, the Euclidean distance in Lab.
 

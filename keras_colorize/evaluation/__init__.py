@@ -1,0 +1,1 @@
+"""How good the colours are: metrics, reports, plots."""

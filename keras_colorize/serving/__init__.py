@@ -1,0 +1,1 @@
+"""Models as servers load them."""

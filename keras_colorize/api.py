@@ -1,0 +1,350 @@
+"""What the library does, one function a use: fit, evaluate, compare, colorize, load, export, plot.
+
+TensorFlow is imported inside the functions, after all that can be checked without it.
+"""
+
+import functools
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.files import write_text
+from keras_colorize.recipe import Recipe, RecipeError, load_recipe
+from keras_colorize.startup import load_tensorflow
+from keras_colorize.training.run import Run
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from keras_colorize.data.sources import Splits
+    from keras_colorize.evaluation.report import Report
+    from keras_colorize.inference.files import Summary
+
+    Model = keras.Model | Run | str | Path
+
+
+def fit(
+    recipe: str | Path | Recipe,
+    *,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    overrides: Sequence[str] = (),
+    verbose: int | None = None,
+) -> Run:
+    """Trains what a recipe describes, or goes on exactly where the same run stopped.
+
+    Args:
+        recipe: the name of an installed recipe, the path of a TOML file, or a `Recipe`.
+        name: of the run; by default the recipe's.
+        runs: the folder that holds runs.
+        overrides: `table.key=VALUE` each, as `--set` on the command line.
+        verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch; by default 1 on a
+            terminal and else 2.
+
+    Returns:
+        The run: history, models and the folder with everything else. A finished one is returned
+        as it is.
+
+    Raises:
+        RecipeError: if the recipe cannot be run.
+        ColorizeError: if the run's folder belongs to another recipe or process, or there are no
+            pictures to train on.
+        KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call goes on.
+    """
+    recipe = load_recipe(recipe, overrides)
+    _require_pictures(recipe)
+    if verbose is None:
+        verbose = 1 if sys.stdout.isatty() else 2
+    run = Run.open(Path(runs) / (name or recipe.name), recipe)
+    if run.is_finished:
+        return run
+    with run.locked():
+        load_tensorflow()
+        from keras_colorize import build
+        from keras_colorize.data.pipeline import normalize
+        from keras_colorize.training.loop import train
+
+        splits = build.load_pictures(recipe.data, _progress_bar() if verbose == 1 else None)
+        pictures = build.fingerprint(splits)
+        write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
+        samples = splits.validation.rgb[: recipe.training.sample_images]
+        train(
+            build.build_colorizer(recipe),
+            run,
+            training=lambda epoch, first: build.build_training_batches(
+                recipe, splits, epoch, first
+            ),
+            validation=build.build_validation_batches(recipe, splits),
+            samples=(samples, normalize(samples)),
+            pictures=pictures,
+            verbose=verbose,
+        )
+    return run
+
+
+def load(model: "Model") -> "keras.Model":
+    """Loads a generator for inference.
+
+    Args:
+        model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
+            SavedModel or its name in `saved_models/` (its newest version), or a Keras model,
+            which is returned as it is.
+
+    Returns:
+        A Keras model, `lightness` (N, S, S, 1) in -1..1 -> `ab` (N, S, S, 2), float32.
+
+    Raises:
+        ColorizeError: if there is no such model, or it is no generator.
+    """
+    path = _model_path(model) if isinstance(model, Run | str | Path) else None
+    load_tensorflow()
+    import keras
+
+    import keras_colorize.models  # registers our layers with Keras
+    from keras_colorize.serving.saved_model import load_predict_ab
+
+    if path is None:
+        generator = model
+    elif path.is_dir():
+        generator = load_predict_ab(path)
+    else:
+        try:
+            generator = keras.saving.load_model(path, compile=False)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise ColorizeError(f"{path}: cannot be loaded as a Keras model: {reason}") from error
+    shapes = (generator.input_shape, generator.output_shape)
+    match shapes:
+        case ((_, int(height), int(width), 1), (_, *output, 2)) if output == [height, width]:
+            return generator
+    raise ColorizeError(
+        f"{path or generator.name}: no generator: must be (N, S, S, 1) -> (N, S, S, 2). "
+        f"Received: {shapes[0]} -> {shapes[1]}"
+    )
+
+
+def evaluate(
+    model: "Model", data: str | Path, *, output: str | Path | None = None, size: int | None = None
+) -> "Report":
+    """Judges a model on a folder of pictures, beside leaving them gray; see `compare`."""
+    return compare([model], data, output=output, size=size)
+
+
+def compare(
+    models: "Sequence[Model]",
+    data: str | Path,
+    *,
+    output: str | Path | None = None,
+    size: int | None = None,
+) -> "Report":
+    """Judges models side by side on the same pictures, beside leaving them gray.
+
+    Args:
+        models: what `load` takes, each.
+        data: a folder; its `test/` if it has one, else all pictures in it.
+        output: a folder for metrics.json, images.csv and the picture grids; None writes nothing.
+        size: the pictures are cropped to squares and shrunk to this size; by default the largest
+            of the models' own sizes. Models of another size predict ab at theirs.
+
+    Returns:
+        The report.
+
+    Raises:
+        ColorizeError: for a missing or unfit model, and a folder without pictures.
+    """
+    names = _unique_names(models)
+    generators = [load(model) for model in models]
+    import tensorflow as tf
+
+    from keras_colorize.data.sources import load_test_images
+    from keras_colorize.evaluation.report import judge
+    from keras_colorize.models import predict_ab
+
+    size = size or max(generator.input_shape[1] for generator in generators)
+    images = load_test_images(data, size)
+    report = judge(
+        images.rgb,
+        images.names,
+        {
+            name: tf.function(functools.partial(predict_ab, generator))
+            for name, generator in zip(names, generators, strict=True)
+        },
+    )
+    if output is not None:
+        report.save(Path(output))
+    return report
+
+
+def colorize(image: "np.ndarray", model: "Model") -> "np.ndarray":
+    """Colorizes one picture of any size at full resolution.
+
+    Its lightness is kept; ab is predicted at the model's size and brought to the picture's.
+
+    Args:
+        image: shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), sRGB; uint8, uint16, or float in
+            0..1.
+        model: what `load` takes. Load it once for many pictures.
+
+    Returns:
+        The picture in colour.
+
+    Raises:
+        ColorizeError: for another shape, type or range, and a missing or unfit model.
+    """
+    generator = load(model)
+    from keras_colorize.inference.arrays import colorize_array
+
+    return colorize_array(image, generator)
+
+
+def colorize_files(
+    inputs: Sequence[str | Path],
+    output: str | Path,
+    model: "Model",
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> "Summary":
+    """Colorizes image files and folders of them; see `inference.files.colorize_files`."""
+    generator = load(model)
+    from keras_colorize.inference import files
+
+    return files.colorize_files(
+        [Path(path) for path in inputs], Path(output), generator, force=force, progress=progress
+    )
+
+
+def export(model: "Model", output: str | Path) -> Path:
+    """Writes a SavedModel for TF Serving into the next version folder of `output`.
+
+    Signatures: `serving_default`, `image_bytes` -> `colorized_bytes`, a batch of encoded images
+    of any sizes -> PNG; and `predict_ab`, normalized `lightness` -> `ab`.
+
+    Args:
+        model: what `load` takes, but a SavedModel.
+        output: the model's folder, `saved_models/NAME`; versions are 1, 2 and so on in it.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        ColorizeError: for a missing or unfit model.
+    """
+    generator = load(model)
+    from keras_colorize.serving.saved_model import export_saved_model
+
+    return export_saved_model(generator, Path(output))
+
+
+def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
+    """Draws a run's loss and accuracy curves.
+
+    Args:
+        run: a `Run` or its path.
+        output: a folder; by default the run's `report/`.
+
+    Returns:
+        The PNG files.
+
+    Raises:
+        ColorizeError: if there is no run, or it has not finished an epoch.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    if not run.history_file.exists():
+        raise ColorizeError(f"{run.path}: has not finished an epoch yet")
+    from keras_colorize.evaluation.plots import plot_history
+
+    return plot_history(run.history_file, Path(output or run.report_folder))
+
+
+def _model_path(model: Run | str | Path) -> Path:
+    """The `.keras` file or version folder of a SavedModel that a run, path or name means."""
+    path = model.path if isinstance(model, Run) else Path(model)
+    if not path.exists() and path.parent == Path():
+        path = "saved_models" / path
+    if path.is_file():
+        return path
+    if (path / "recipe.toml").is_file():
+        run = Run(path)
+        if "best" not in run.models:
+            raise ColorizeError(f"{path}: has no model yet; its first epoch is not finished")
+        return run.models["best"]
+    for folder in (path, *sorted(path.glob("[0-9]*"), key=_version, reverse=True)):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    raise ColorizeError(
+        f"{model}: no model: neither a run, a .keras file, nor a SavedModel here or in "
+        "saved_models/; train one with: keras-colorize fit quickstart"
+    )
+
+
+def _version(folder: Path) -> int:
+    return int(folder.name) if folder.name.isdigit() else -1
+
+
+def _unique_names(models: "Sequence[Model]") -> list[str]:
+    """A short name for each model: the run's, the file's with its run, or the model's."""
+    names = []
+    for model in models:
+        if not isinstance(model, Run | str | Path):
+            name = model.name
+        else:
+            path = model.path if isinstance(model, Run) else Path(model)
+            in_run = path.parent.name == "models"
+            name = f"{path.parents[1].name}/{path.stem}" if in_run else path.stem
+        taken = sum(other.partition(" #")[0] == name for other in names)
+        names.append(f"{name} #{taken + 1}" if taken else name)
+    return names
+
+
+def _require_pictures(recipe: Recipe) -> None:
+    """Fails before TensorFlow loads if the recipe's folder is not there."""
+    if recipe.data.source != "folder":
+        return
+    if recipe.data.path is None:
+        raise RecipeError(
+            f"{recipe.name}: data.path: is unset; say where the pictures are: "
+            "--set data.path=FOLDER"
+        )
+    if not Path(recipe.data.path).is_dir():
+        raise RecipeError(f'{recipe.name}: data.path: no such folder (got "{recipe.data.path}")')
+
+
+def _progress_bar() -> Callable[[int, int], None]:
+    """A bar over pictures, made when their number is known."""
+    import keras
+
+    bars: list[keras.utils.Progbar] = []
+
+    def show(done: int, total: int) -> None:
+        if not bars:
+            bars.append(keras.utils.Progbar(total, unit_name="picture"))
+        bars[0].update(done)
+
+    return show
+
+
+def _environment(splits: "Splits") -> dict[str, object]:
+    """Versions, machine and pictures, for environment.json."""
+    packages = ("keras-colorize", "tensorflow", "keras", "tensorflow-io", "numpy", "opencv-python")
+    return {
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "pictures": {
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+            "gray_skipped": splits.gray,
+            "unreadable_skipped": len(splits.unreadable),
+            "unreadable": list(splits.unreadable),
+        },
+    }

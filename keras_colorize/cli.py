@@ -1,0 +1,250 @@
+"""The command line: arguments -> one call of the library -> console. Loads no TensorFlow itself."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_colorize import __version__
+from keras_colorize.errors import ColorizeError
+
+NAME = "keras-colorize"
+
+app = typer.Typer(
+    name=NAME,
+    help="Train, judge, use and serve networks that colorize pictures.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="Get pictures to train on.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+RecipeArgument = Annotated[str, typer.Argument(help="An installed recipe's name, or a TOML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a value; repeatable."),
+]
+MODEL_HELP = "A run, a .keras file, or a SavedModel or its name in saved_models/."
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of pictures; its test/ if it has one.")
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Judge at this size; by default the largest of the models'."),
+]
+
+
+def main() -> None:
+    """Runs the command line; every failure is one line on stderr and an exit code."""
+    # Before TensorFlow loads; whoever wants its notes sets another level.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.showwarning = _show_warning
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except ColorizeError as error:
+        code = _fail(str(error), 1, debug)
+    except typer.TyperException as error:
+        code = _fail(error.format_message(), error.exit_code, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; the same command goes on where it stopped", 130, debug)
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        code = _fail(f"{error.filename or NAME}: {error.strerror or error}", 1, debug)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        code = _fail(f"{reason} (a bug; --debug shows where)", 1, debug)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    recipe: RecipeArgument,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run; by default the recipe's.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
+    overrides: SetOption = None,
+) -> None:
+    """Train a recipe; the same command goes on where it stopped."""
+    from keras_colorize import api
+
+    run = api.fit(recipe, name=name, runs=runs, overrides=overrides or [])
+    history = run.history
+    best = min(history, key=lambda row: row["val_l1_loss"])
+    typer.echo(
+        f"{run.path}: all {len(history)} epochs done; best validation L1 "
+        f"{best['val_l1_loss']:.4f}, Delta E*ab {best['val_delta_e_76']:.2f} (epoch {best['epoch']})"
+    )
+    typer.echo(f"  curves:   tensorboard --logdir {run.path / 'tensorboard'}")
+    typer.echo(f"  pictures: {run.path / 'samples'}")
+    typer.echo(f"  use it:   {NAME} colorize IMAGE -o OUT --model {run.path}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    pictures: DataOption,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the report; a run's report/ by default."),
+    ] = None,
+    size: SizeOption = None,
+) -> None:
+    """Judge a model on a folder of pictures, beside leaving them gray."""
+    if output is None and (Path(model) / "recipe.toml").is_file():
+        output = Path(model) / "report"
+    _judge([model], pictures, output, size)
+
+
+@app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}")],
+    pictures: DataOption,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the report.")
+    ] = None,
+    size: SizeOption = None,
+) -> None:
+    """Judge models side by side on the same pictures, beside leaving them gray."""
+    _judge(models, pictures, output, size)
+
+
+def _judge(models: list[str], pictures: Path, output: Path | None, size: int | None) -> None:
+    from keras_colorize import api
+
+    report = api.compare(models, pictures, output=output, size=size)
+    typer.echo(report.table())
+    if output is not None:
+        typer.echo(f"report: {output}")
+
+
+@app.command()
+def colorize(
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Image files, and folders to search.", metavar="IMAGE...")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder; or a file, for one image.")
+    ],
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> None:
+    """Colorize pictures of any size at full resolution."""
+    if model is None:
+        raise ColorizeError(
+            "--model is missing: name a run, a .keras file or a SavedModel; "
+            f"train one with: {NAME} fit quickstart, then --model runs/quickstart"
+        )
+    from keras_colorize import api
+
+    summary = api.colorize_files(inputs, output, model, force=force, progress=_progress_bar())
+    for _, reason in summary.failed:
+        typer.echo(f"{NAME}: {reason}", err=True)
+    total = len(summary.done) + len(summary.failed)
+    typer.echo(f"{len(summary.done)} of {total} pictures colorized: {output}")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A run or a .keras file.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The model's folder, saved_models/NAME.")
+    ],
+) -> None:
+    """Write a SavedModel for TF Serving into the next version folder."""
+    from keras_colorize import api
+
+    typer.echo(api.export(model, output))
+
+
+@app.command()
+def plot(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder; the run's report/ by default."),
+    ] = None,
+) -> None:
+    """Draw a run's loss and accuracy curves as PNG."""
+    from keras_colorize import api
+
+    for path in api.plot(run, output):
+        typer.echo(path)
+
+
+@app.command()
+def recipes() -> None:
+    """List the installed recipes with what they cost and score."""
+    from keras_colorize.recipe import recipe_header, recipe_paths
+
+    for name, path in recipe_paths().items():
+        typer.echo(name)
+        for line in recipe_header(path).splitlines():
+            typer.echo(f"    {line}")
+
+
+@app.command()
+def validate(recipe: RecipeArgument, overrides: SetOption = None) -> None:
+    """Check a recipe without loading TensorFlow."""
+    from keras_colorize.recipe import load_recipe
+
+    load_recipe(recipe, overrides or [])
+    typer.echo(f"{recipe}: valid")
+
+
+def _progress_bar() -> Callable[[int, int], None] | None:
+    """A bar over pictures, on a terminal only."""
+    if not sys.stderr.isatty():
+        return None
+    bars: list = []
+
+    def show(done: int, total: int) -> None:
+        if not bars:
+            bars.append(typer.progressbar(length=total, label="pictures", file=sys.stderr))
+        bars[0].update(done - bars[0].pos)
+        if done == total:
+            bars[0].render_finish()
+
+    return show
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    """Prints a failure; gives its exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    for line in message.splitlines():
+        typer.echo(f"{NAME}: {line}", err=True)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"{NAME}: warning: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

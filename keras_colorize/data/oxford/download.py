@@ -1,0 +1,308 @@
+"""Addresses -> bodies over HTTP: few at a time, not too often, not inside private networks."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import ipaddress
+import random
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+TRIES = 5
+BACKOFF_SECONDS = 1.0
+"""Mean wait before the second try; it doubles with each further one."""
+
+MAX_REDIRECTS = 5
+MAX_PAUSE_SECONDS = 600.0
+"""A host that asks for a longer pause is left alone for the rest of the run."""
+
+TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=15, sock_read=30)
+
+# Requests sent evenly still arrive unevenly: 5 % slower than allowed, none is early.
+_SLACK = 1.05
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why there is no body.
+
+    Attributes:
+        gone: the server said that it does not have it (404, 410).
+        reason: one line.
+    """
+
+    gone: bool
+    reason: str
+
+
+def download_all(
+    addresses: Iterable[str],
+    deliver: Callable[[str, bytes | Missing], Awaitable[None]],
+    *,
+    connections: int,
+    rate: float,
+    allow_private: bool,
+    max_bytes: int,
+) -> None:
+    """Fetches bodies over http and https and delivers each as it arrives.
+
+    429, 5xx and broken connections are tried again after exponentially growing, jittered
+    waits, or when the server says (Retry-After). Redirects are followed one by one, each by the
+    same rules as the first address. Proxies of the environment are not used: behind one, the
+    address connected to could not be checked.
+
+    Args:
+        addresses: what to fetch, begun in this order.
+        deliver: called and awaited for each address, before the same connection's next; an
+            exception ends the download and is raised here.
+        connections: addresses that are worked on at a time.
+        rate: requests a second to one host, at most.
+        allow_private: also connect to loopback, private and other non-public addresses.
+        max_bytes: largest body that is accepted.
+    """
+    waiting = iter(addresses)
+
+    async def work(client: _Client) -> None:
+        for address in waiting:
+            await deliver(address, await client.fetch(address))
+
+    async def main() -> None:
+        async with _Client(rate, allow_private, max_bytes) as client, asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(work(client))
+
+    try:
+        _run(main())
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def _run(job: Coroutine[Any, Any, None]) -> None:
+    """`asyncio.run` in a thread of its own, since a notebook has a loop running in this one."""
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        started.set_result((asyncio.get_running_loop(), task))
+        await job
+
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(asyncio.run, main())
+        try:
+            running.result()
+        except KeyboardInterrupt:
+            loop, task = started.result()
+            with contextlib.suppress(RuntimeError):  # It has just ended by itself.
+                loop.call_soon_threadsafe(task.cancel)
+            raise
+
+
+class _UnavailableError(Exception):
+    """No body is to be had; the message says why."""
+
+
+class _GoneError(_UnavailableError):
+    """404 or 410."""
+
+
+class _RetryableError(Exception):
+    """A failure that may pass.
+
+    Attributes:
+        host: where it happened.
+        pause: seconds after which the server asked to be asked again; None if it did not.
+        busy: whether the host as a whole is to be left alone meanwhile.
+    """
+
+    def __init__(
+        self, reason: str, host: str, pause: float | None = None, busy: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.host = host
+        self.pause = pause
+        self.busy = busy
+
+
+class _BrokenConnectionError(aiohttp.ClientError):
+    """A connection that ended before an answer."""
+
+
+class _Client:
+    """An HTTP client within the limits; used as `async with`."""
+
+    def __init__(self, rate: float, allow_private: bool, max_bytes: int) -> None:
+        self._turns = _Turns(rate)
+        self._allow_private = allow_private
+        self._max_bytes = max_bytes
+
+    async def __aenter__(self) -> Self:
+        version = importlib.metadata.version("keras-colorize")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(socket_factory=self._open_socket),
+            # Pictures are compressed already; an encoded body could be far larger than it looks.
+            headers={"User-Agent": f"keras-colorize/{version}", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=TIMEOUT,
+            middlewares=(_no_silent_retry,),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def fetch(self, address: str) -> bytes | Missing:
+        """The body at an address, after as many tries as it deserves."""
+        try:
+            for attempt in range(TRIES):
+                try:
+                    return await self._follow(address)
+                except _RetryableError as error:
+                    failure = error
+                pause = failure.pause
+                if pause is None:
+                    pause = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5)
+                if failure.busy:
+                    self._turns.pause(failure.host, pause)
+                elif attempt + 1 < TRIES:
+                    await asyncio.sleep(pause)
+            return Missing(gone=False, reason=f"{failure} ({TRIES} tries)")
+        except _UnavailableError as error:
+            return Missing(gone=isinstance(error, _GoneError), reason=str(error))
+
+    async def _follow(self, address: str) -> bytes:
+        """The body at an address or where its redirects lead."""
+        try:
+            url = URL(address)
+            for _ in range(MAX_REDIRECTS + 1):
+                answer = await self._get(url)
+                if isinstance(answer, bytes):
+                    return answer
+                url = url.join(URL(answer))
+                if url.scheme not in ("http", "https"):
+                    raise _UnavailableError(f"redirected to {url}: only http and https are fetched")
+        except ValueError as error:  # So yarl and aiohttp report an address they cannot read.
+            raise _UnavailableError(f"bad address ({error})") from error
+        raise _UnavailableError(f"more than {MAX_REDIRECTS} redirects")
+
+    async def _get(self, url: URL) -> bytes | str:
+        """One request: the body, or the address it is redirected to."""
+        host = url.host or ""
+        await self._turns.wait(host)
+        try:
+            async with self._session.get(url, allow_redirects=False) as response:
+                if response.status == 200:
+                    return await self._read(response)
+                location = response.headers.get("Location")
+                if 300 <= response.status < 400 and location:
+                    return location
+                reason = f"HTTP {response.status}"
+                if response.status in (404, 410):
+                    raise _GoneError(reason)
+                if response.status == 429 or response.status >= 500:
+                    pause = _seconds(response.headers.get("Retry-After", ""))
+                    busy = response.status == 429 or pause is not None
+                    raise _RetryableError(reason, host, pause, busy)
+                raise _UnavailableError(reason)
+        except TimeoutError as error:
+            raise _RetryableError("timed out", host) from error
+        except aiohttp.InvalidURL:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise _RetryableError(reason, host) from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, read no further than the cap."""
+        body = bytearray()
+        if (response.content_length or 0) <= self._max_bytes:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    break
+            else:
+                return bytes(body)
+        raise _UnavailableError(f"larger than {self._max_bytes} bytes")
+
+    def _open_socket(self, resolved: Sequence[Any]) -> socket.socket:
+        """Opens the socket for a resolved address, unless it is not public.
+
+        This is the address that is connected to, so that no name that resolves differently a
+        second time, and no redirect, leads elsewhere.
+        """
+        family, kind, protocol, _, (ip, *_) = resolved
+        if not (self._allow_private or _is_public(ip)):
+            raise _UnavailableError(f"{ip} is not a public address; allow it with --allow-private")
+        return socket.socket(family, kind, protocol)
+
+
+class _Turns:
+    """When the next request to each host may start."""
+
+    def __init__(self, rate: float) -> None:
+        self._spacing = _SLACK / rate
+        self._next: dict[str, float] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def wait(self, host: str) -> None:
+        """Returns when it is this caller's turn."""
+        async with self._locks[host]:
+            # A pause may be asked for while one waits.
+            while (delay := self._next.get(host, 0.0) - time.monotonic()) > 0:
+                if delay > MAX_PAUSE_SECONDS:
+                    raise _UnavailableError(f"{host} asks to wait {delay:.0f} s; run again later")
+                await asyncio.sleep(delay)
+            self._next[host] = time.monotonic() + self._spacing
+
+    def pause(self, host: str, seconds: float) -> None:
+        """Lets nobody's turn come for some seconds."""
+        self._next[host] = max(self._next.get(host, 0.0), time.monotonic() + seconds)
+
+
+async def _no_silent_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from repeating, past the rate limit, a GET whose connection broke."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenConnectionError(str(error)) from error
+
+
+def _is_public(ip: str) -> bool:
+    """Whether an IP address is one of the public internet."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        embedded = address.ipv4_mapped or address.sixtofour
+        if embedded is not None:
+            return _is_public(str(embedded))
+        # Global unicast; the rest is local, multicast, reserved or a way to IPv4.
+        return address.is_global and address in ipaddress.ip_network("2000::/3")
+    return address.is_global and not address.is_multicast
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The value of Retry-After, seconds or a date, as seconds from now; None if it is neither."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, date.timestamp() - time.time())

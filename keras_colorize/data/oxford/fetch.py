@@ -1,0 +1,266 @@
+"""Fetches the Oxford Paintings Dataset into a folder that `fit` takes."""
+
+import asyncio
+import fcntl
+import hashlib
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from keras_colorize.data.oxford.annotations import INSTALL, SUBSETS, read_annotations
+from keras_colorize.data.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
+from keras_colorize.errors import ColorizeError
+from keras_colorize.files import whole_file
+from keras_colorize.images import read_rgb, write_image
+
+if TYPE_CHECKING:
+    from keras_colorize.data.oxford.download import Missing
+
+# What `read_rgb` reads, by the first bytes; the address may say otherwise.
+_SUFFIXES = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG": ".png",
+    b"RIFF": ".webp",
+    b"BM": ".bmp",
+    b"II": ".tif",
+    b"MM": ".tif",
+}
+
+_LONGEST_JPEG_SIDE = 65_500
+
+
+@dataclass(frozen=True)
+class FetchSummary:
+    """What a run did; `done` to `failed` add up to `pictures`.
+
+    Attributes:
+        rows: rows of the annotation file, without the header and blank ones.
+        bad_rows: one line for each row left out, naming file, sheet and row.
+        pictures: distinct addresses asked for, `limit` at most.
+        done: fetched by this run.
+        already_there: fetched by an earlier one.
+        duplicates: left out, since a picture of another subset has the same bytes.
+        gone: the server has them no more (404, 410); they are not asked for again.
+        failed: not got; the next run tries again.
+        manifest: the file that says what became of each, and why.
+    """
+
+    rows: int
+    bad_rows: tuple[str, ...]
+    pictures: int
+    done: int
+    already_there: int
+    duplicates: int
+    gone: int
+    failed: int
+    manifest: Path
+
+
+def fetch_oxford_paintings(
+    annotations: Path,
+    output: Path,
+    *,
+    resize: int | None = None,
+    limit: int | None = None,
+    connections: int = 4,
+    rate: float = 8.0,
+    strict: bool = False,
+    allow_private: bool = False,
+    max_bytes: int = 32 * 2**20,
+    progress: Callable[[int, int], None] | None = None,
+) -> FetchSummary:
+    """Fetches the pictures that an annotation file names to `output/train|validation|test/`.
+
+    Interrupted at any moment, even killed, it goes on when called again and fetches no finished
+    picture twice. `output/manifest.csv` then tells what became of each address.
+
+    Args:
+        annotations: .xlsx or .csv with the columns `Image URL`, `Subset` and `Labels`.
+        output: a new folder, or one that an earlier call began from the same annotations.
+        resize: shrink pictures whose short side is longer to this many pixels (area filter,
+            JPEG of quality 95); smaller ones, and all by default, stay as they were served.
+        limit: fetch only this many pictures, the first named.
+        connections: pictures that are fetched at a time.
+        rate: requests a second to one host, at most.
+        strict: refuse an annotation file with a bad row instead of leaving the row out.
+        allow_private: also fetch from loopback, private and other non-public addresses.
+        max_bytes: refuse larger files.
+        progress: called with the numbers of pictures dealt with and of all, from another thread.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ColorizeError: the annotation file or an argument is wrong, the folder is in use, was
+            made differently or cannot be written, or a package of the extra is missing.
+    """
+    annotations, output = Path(annotations), Path(output)
+    for name, value in (("resize", resize), ("limit", limit), ("connections", connections)):
+        if value is not None and value < 1:
+            raise ColorizeError(f"{name} must be at least 1; got {value}")
+    if not 0 < rate < float("inf"):
+        raise ColorizeError(f"rate must be above 0; got {rate}")
+    try:
+        from keras_colorize.data.oxford.download import download_all
+    except ModuleNotFoundError as error:
+        raise ColorizeError(f"{error.name}, which fetches, is missing; {INSTALL}") from error
+
+    named = read_annotations(annotations)
+    if named.bad_rows and (strict or not named.paintings):
+        raise ColorizeError(f"{named.bad_rows[0]} ({len(named.bad_rows)} bad rows in all)")
+    subsets = {painting.address: painting.subset for painting in named.paintings[:limit]}
+
+    try:
+        with _locked(output), closing(Manifest(output)) as manifest:
+            _reconcile(output, manifest)
+            manifest.take_in(named.paintings, resize, annotations)
+            status = {row["address"]: row["status"] for row in manifest.rows()}
+            missing = [address for address in subsets if status[address] in (PENDING, FAILED)]
+            dealt_with = len(subsets) - len(missing)
+            if progress is not None:
+                progress(dealt_with, len(subsets))
+
+            async def deliver(address: str, body: "bytes | Missing") -> None:
+                nonlocal dealt_with
+                await _keep(output, manifest, address, subsets[address], body, resize)
+                dealt_with += 1
+                if progress is not None:
+                    progress(dealt_with, len(subsets))
+
+            try:
+                download_all(
+                    missing,
+                    deliver,
+                    connections=connections,
+                    rate=rate,
+                    allow_private=allow_private,
+                    max_bytes=max_bytes,
+                )
+            finally:
+                manifest.drop_duplicates()
+                manifest.write_csv()
+            rows = [row for row in manifest.rows() if row["address"] in subsets]
+    except OSError as error:
+        raise ColorizeError(f"{error.filename or output}: {error.strerror or error}") from error
+    except sqlite3.Error as error:
+        raise ColorizeError(f"{output}: its manifest cannot be used ({error})") from error
+    counts = Counter(row["status"] for row in rows)
+    already_there = sum(row["status"] == status[row["address"]] == DONE for row in rows)
+    return FetchSummary(
+        rows=named.rows,
+        bad_rows=named.bad_rows,
+        pictures=len(subsets),
+        done=counts[DONE] - already_there,
+        already_there=already_there,
+        duplicates=counts[DUPLICATE],
+        gone=counts[GONE],
+        failed=counts[FAILED],
+        manifest=output / "manifest.csv",
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Makes a folder and keeps other processes out; a killed one leaves no lock behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ColorizeError(f"{folder}: another process is fetching into it") from error
+        yield
+
+
+def _reconcile(output: Path, manifest: Manifest) -> None:
+    """Brings the manifest up to what lies in the folder, after a kill or a user's hand.
+
+    A picture appears under its name only when it is whole and checked: one that the manifest
+    does not know yet came just before a kill, and counts.
+    """
+    files: dict[str, Path] = {}
+    for subset in SUBSETS:
+        for path in (output / subset).glob("*"):
+            if not path.name.startswith("."):
+                files[path.stem] = path
+            elif path.is_file():
+                path.unlink()  # Written beside when the process was killed.
+    for row in manifest.rows():
+        address = row["address"]
+        found = files.get(_stem(address))
+        if row["status"] == DONE:
+            if found is None or found.stat().st_size != row["bytes"]:
+                if found is not None:
+                    found.unlink()
+                manifest.record_missing(address, PENDING, "its file was lost")
+        elif row["status"] != DUPLICATE and found is not None:
+            data = found.read_bytes()
+            file = found.relative_to(output).as_posix()
+            manifest.record_done(address, file, len(data), hashlib.sha256(data).hexdigest())
+
+
+async def _keep(
+    output: Path,
+    manifest: Manifest,
+    address: str,
+    subset: str,
+    body: "bytes | Missing",
+    resize: int | None,
+) -> None:
+    """Stores a picture, if that is what the body is, and enters what became of it."""
+    if not isinstance(body, bytes):
+        manifest.record_missing(address, GONE if body.gone else FAILED, body.reason)
+        return
+    try:
+        shrunk = await asyncio.to_thread(_decode, body, resize)
+    except ColorizeError as error:
+        manifest.record_missing(address, FAILED, str(error))
+        return
+    suffix = next(suffix for magic, suffix in _SUFFIXES.items() if body.startswith(magic))
+    file = f"{subset}/{_stem(address)}{suffix if shrunk is None else '.jpg'}"
+    data = await asyncio.to_thread(_write, output / file, body if shrunk is None else shrunk)
+    manifest.record_done(address, file, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _decode(body: bytes, resize: int | None) -> np.ndarray | None:
+    """Makes sure that a body is a picture.
+
+    Returns:
+        uint8, shape (H, W, 3), shrunk; None if the picture is to be stored as it was served.
+
+    Raises:
+        ColorizeError: it is no picture, or no JPEG can hold it.
+    """
+    rgb = read_rgb(body)
+    height, width = rgb.shape[:2]
+    if resize is None or min(height, width) <= resize:
+        return None
+    scale = resize / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    if max(size) > _LONGEST_JPEG_SIDE:
+        raise ColorizeError(f"{width}x{height} is too long for a JPEG of short side {resize}")
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
+def _write(path: Path, picture: bytes | np.ndarray) -> bytes:
+    """Writes a picture, whole or not at all, and returns what the file holds."""
+    with whole_file(path) as beside:
+        if isinstance(picture, bytes):
+            beside.write_bytes(picture)
+            return picture
+        write_image(beside, picture)
+        return beside.read_bytes()
+
+
+def _stem(address: str) -> str:
+    """A file name without suffix: readable, safe and different for each address."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", PurePosixPath(urlsplit(address).path).stem).strip("_")
+    return f"{name[:80]}-{hashlib.sha256(address.encode()).hexdigest()[:12]}".lstrip("-")

@@ -1,0 +1,244 @@
+"""A run's history.csv as curves, and labelled grids of pictures, all as PNG.
+
+Figures are drawn on their own canvases: pyplot, with its global state, stays out.
+"""
+
+import csv
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.files import whole_file
+
+# The panels of each chart, two a row: a title, and the label of each column that it shows.
+_CHARTS: dict[str, dict[str, dict[str, str]]] = {
+    "losses.png": {
+        "Generator: L1": {"l1_loss": ""},
+        "Generator: adversarial": {"adversarial_loss": ""},
+        "Discriminator: all pictures": {"discriminator_loss": ""},
+        "Discriminator: real and fake apart": {
+            "discriminator_real_loss": "real",
+            "discriminator_fake_loss": "fake",
+        },
+    },
+    "accuracy.png": {
+        "Discriminator accuracy": {
+            "discriminator_real_accuracy": "real",
+            "discriminator_fake_accuracy": "fake",
+        },
+    },
+    "delta_e.png": {"Delta E*ab": {"delta_e_76": ""}},
+    "learning_rate.png": {
+        "Learning rate": {
+            "generator_learning_rate": "generator",
+            "discriminator_learning_rate": "discriminator",
+        },
+    },
+}
+
+# Told apart by colour-blind readers too (Okabe and Ito, 2008).
+_COLORS = ("#0072b2", "#d55e00")
+_INK, _FRAME, _GRID = "#333333", "#bbbbbb", "#e6e6e6"
+
+
+def plot_history(history_csv: Path, directory: Path) -> list[Path]:
+    """Draws the curves of a run: training pale, validation strong, its best L1 epoch marked.
+
+    A column that the history does not have is left out, with its chart if that stays empty: a
+    plain CNN has no accuracy.png.
+
+    Args:
+        history_csv: a row an epoch; the column `epoch`, counted from 1, and any of the logs'
+            names, those of validation with `val_` before them. An empty cell is a gap.
+        directory: where losses.png, accuracy.png, delta_e.png and learning_rate.png go; made if
+            need be.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ColorizeError: the history is missing, empty or malformed, or a file cannot be written.
+    """
+    history = _read_history(history_csv)
+    best = _best_epoch(history)
+    written = []
+    for name, panels in _CHARTS.items():
+        shown = [
+            (title, columns)
+            for title, columns in panels.items()
+            if any(column in history for column in columns)
+        ]
+        if not shown:
+            continue
+        across, down = min(len(shown), 2), math.ceil(len(shown) / 2)
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        figure = Figure(figsize=(5.0 * across, 3.6 * down), dpi=160, layout=layout)
+        panels_of_figure = figure.subplots(down, across, squeeze=False).flat
+        for axes, (title, columns) in zip(panels_of_figure, shown, strict=True):
+            _draw_panel(axes, title, columns, history, best)
+        written.append(directory / name)
+        save_figure(figure, written[-1])
+    return written
+
+
+def draw_pictures(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[np.ndarray]],
+    captions: Sequence[Sequence[str]],
+) -> Figure:
+    """Lays pictures out in a labelled grid, small ones enlarged by a whole factor.
+
+    Args:
+        title: one line above all.
+        columns: a label for each column.
+        rows: pictures, each uint8 of shape (H, W, 3), all of one size.
+        captions: a line below each picture.
+
+    Returns:
+        The figure; every pixel of a picture is a square of whole pixels in it.
+    """
+    height, width = rows[0][0].shape[:2]
+    scale = max(1, round(160 / width))
+    height, width = height * scale, width * scale
+    gap, line, top = 12, 30, 68
+    canvas = np.full(
+        (top + len(rows) * (height + line), gap + len(columns) * (width + gap), 3), 255, np.uint8
+    )
+    figure = Figure(figsize=(canvas.shape[1] / 100, canvas.shape[0] / 100), dpi=100)
+
+    def write(text: str, left: int, bottom: int, **style: Any) -> None:
+        x, y = left / canvas.shape[1], 1 - bottom / canvas.shape[0]
+        figure.text(x, y, text, color=_INK, parse_math=False, **style)
+
+    write(title, gap, 22, size=9)
+    for column, label in enumerate(columns):
+        left = gap + column * (width + gap)
+        write(_tail(label, width // 8), left, top - 8, size=8.5, weight="bold")
+        for row, pictures in enumerate(rows):
+            upper = top + row * (height + line)
+            large = pictures[column].repeat(scale, axis=0).repeat(scale, axis=1)
+            canvas[upper - 1 : upper + height + 1, left - 1 : left + width + 1] = 221
+            canvas[upper : upper + height, left : left + width] = large
+            caption = _tail(captions[row][column], width // 7)
+            write(caption, left, upper + height + 14, size=8)
+    figure.figimage(canvas)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, whole or not at all.
+
+    Raises:
+        ColorizeError: the file cannot be written.
+    """
+    try:
+        with whole_file(path) as beside, warnings.catch_warnings():
+            # Names in scripts that the font lacks show boxes, which is no news.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            figure.savefig(beside, format="png")
+    except OSError as error:
+        raise ColorizeError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _read_history(path: Path) -> dict[str, np.ndarray]:
+    """Columns of history.csv that hold any number, by name; float64, an empty cell NaN."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file))
+    except OSError as error:
+        raise ColorizeError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ColorizeError(f"{path}: not a CSV file ({error})") from error
+    if not lines or "epoch" not in lines[0]:
+        raise ColorizeError(f"{path}: no column 'epoch' in the first line; not a run's history")
+    header, rows = lines[0], lines[1:]
+    if not rows:
+        raise ColorizeError(f"{path}: no epoch yet; train at least one to plot it")
+    values = np.full((len(rows), len(header)), np.nan)
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ColorizeError(
+                f"{path}:{number}: {len(row)} values for the {len(header)} columns of line 1"
+            )
+        for column, cell in enumerate(row):
+            try:
+                values[number - 2, column] = float(cell) if cell else np.nan
+            except ValueError as error:
+                raise ColorizeError(
+                    f"{path}:{number}: {header[column]}: not a number (got {cell!r})"
+                ) from error
+    columns = dict(zip(header, values.T, strict=True))
+    if not np.isfinite(columns["epoch"]).all():
+        raise ColorizeError(f"{path}: the column 'epoch' has gaps")
+    return {name: column for name, column in columns.items() if np.isfinite(column).any()}
+
+
+def _best_epoch(history: dict[str, np.ndarray]) -> tuple[float, float] | None:
+    """Epoch and value of the lowest validation L1; None without validation."""
+    if "val_l1_loss" not in history:
+        return None
+    best = np.nanargmin(history["val_l1_loss"])
+    return history["epoch"][best], history["val_l1_loss"][best]
+
+
+def _draw_panel(
+    axes: Axes,
+    title: str,
+    columns: dict[str, str],
+    history: dict[str, np.ndarray],
+    best: tuple[float, float] | None,
+) -> None:
+    """Draws the columns that the history has, training and validation, over the epochs."""
+    epochs = history["epoch"]
+    few = len(epochs) <= 30
+    style = {"marker": "o", "markersize": 3.0, "linewidth": 1.4} if few else {"linewidth": 0.9}
+    for color, (column, label) in zip(_COLORS, columns.items(), strict=False):
+        validation = f"val_{column}"
+        if validation in history:
+            curves = [(column, f"{label} train", 0.45), (validation, f"{label} validation", 1.0)]
+        else:
+            curves = [(column, label or "train", 1.0)]
+        for name, curve_label, strength in curves:
+            if name in history:
+                curve = history[name]
+                axes.plot(
+                    epochs, curve, color=color, alpha=strength, label=curve_label.strip(), **style
+                )
+    if best is not None:
+        label = f"best validation L1: {best[1]:.4f}, epoch {best[0]:.0f}"
+        axes.axvline(best[0], color=_INK, linewidth=0.9, linestyle=":", label=label)
+    if title == "Learning rate":
+        axes.set_yscale("log")
+    if few:
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.set_title(title, loc="left", fontsize=10, color=_INK)
+    axes.set_xlabel("epoch", fontsize=9, color=_INK)
+    axes.tick_params(which="both", labelsize=8, color=_FRAME, labelcolor=_INK)
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_FRAME)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=2,
+        fontsize=8,
+        frameon=False,
+        labelcolor=_INK,
+    )
+
+
+def _tail(text: str, width: int) -> str:
+    """The text, or its end after an ellipsis where it is longer than `width` characters."""
+    return text if len(text) <= width else "…" + text[1 - width :]

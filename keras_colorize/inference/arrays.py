@@ -1,0 +1,61 @@
+"""Colorizes one picture that is a NumPy array."""
+
+import keras
+import numpy as np
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.inference.prediction import ab_predictor, squash
+from keras_colorize.inference.recolor import recolor
+
+
+def colorize_array(image: np.ndarray, generator: keras.Model) -> np.ndarray:
+    """Colorizes a gray or colour picture of any size at its full resolution.
+
+    The picture keeps its lightness L; colours it had are replaced. What goes in decides what
+    comes out: the type stays, and so does transparency.
+
+    Args:
+        image: gamma-encoded sRGB or gray of shape (H, W), (H, W, 1), (H, W, 3) or, with alpha,
+            (H, W, 4); uint8, uint16 or floating point in 0..1 (worked on with 16 bits).
+        generator: a model from `lightness` (N, S, S, 1), -1..1, to `ab` (N, S, S, 2).
+
+    Returns:
+        sRGB of the same type, shape (H, W, 3), or (H, W, 4) with the given alpha.
+
+    Raises:
+        ColorizeError: the array is not such a picture.
+    """
+    image = np.asarray(image)
+    _check(image)
+    is_float = np.issubdtype(image.dtype, np.floating)
+    alpha = image[..., 3:] if image.ndim == 3 and image.shape[2] == 4 else None
+    gray_or_rgb = image[..., None] if image.ndim == 2 else image[..., :3]
+    if is_float:
+        gray_or_rgb = np.rint(gray_or_rgb.astype(np.float64) * 65535).astype(np.uint16)
+    rgb = np.array(np.broadcast_to(gray_or_rgb, (*gray_or_rgb.shape[:2], 3)), order="C")
+    square = squash(rgb, generator.input_shape[1])
+    recolor(rgb, ab_predictor(generator)(square[None])[0])
+    if is_float:
+        rgb = (rgb / 65535).astype(image.dtype)
+    return rgb if alpha is None else np.concatenate([rgb, alpha], axis=-1)
+
+
+def _check(image: np.ndarray) -> None:
+    """Raises a ColorizeError unless `image` is what `colorize_array` takes."""
+    shape = image.shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        raise ColorizeError(
+            f"image: the shape must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); received {shape}"
+        )
+    if 0 in shape:
+        raise ColorizeError(f"image: it has no pixels; received the shape {shape}")
+    if np.issubdtype(image.dtype, np.floating):
+        low, high = image.min(), image.max()
+        if not (low >= 0 and high <= 1):  # Also true of NaN.
+            raise ColorizeError(
+                f"image: floating-point values must be in 0..1; received {low:g}..{high:g}"
+            )
+    elif image.dtype not in (np.uint8, np.uint16):
+        raise ColorizeError(
+            f"image: the type must be uint8, uint16 or floating point; received {image.dtype}"
+        )

@@ -1,0 +1,226 @@
+"""Colorizes picture files: reading, network and writing at the same time.
+
+Reader threads decode, the calling thread runs the network on as many pictures as are ready, and
+writer threads colour and encode. A budget of pixels holds the memory, whatever their number.
+"""
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.images import (
+    SUFFIXES,
+    Picture,
+    find_images,
+    picture_size,
+    read_picture,
+    write_image,
+)
+from keras_colorize.inference.prediction import ab_predictor, squash
+from keras_colorize.inference.recolor import max_chroma, recolor
+
+BATCH_SIZE = 32
+
+# Between reading and writing there are at most this many pixels, three large photographs; a
+# still larger picture goes alone. Small ones count as 1/128, so that they do not pile up either.
+_PIXELS_IN_FLIGHT = 80_000_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the pictures, in the order of the inputs.
+
+    Attributes:
+        done: the files written.
+        failed: of each picture that could not be colorized its path, and why: one line that
+            names the file.
+    """
+
+    done: list[Path]
+    failed: list[tuple[Path, str]]
+
+
+@dataclass
+class _Task:
+    """One picture on its way; what `source` holds is there between reading and writing."""
+
+    source: Path
+    target: Path
+    charge: int = 0
+    picture: Picture | None = None
+    square: np.ndarray | None = None
+    error: Exception | None = None
+
+
+class _Budget:
+    """A number of pixels that threads take from, waiting, and give back."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free = pixels
+        self._changed = threading.Condition()
+
+    def take(self, pixels: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+
+    def give(self, pixels: int) -> None:
+        with self._changed:
+            self._free += pixels
+            self._changed.notify_all()
+
+
+def colorize_files(
+    inputs: Sequence[Path],
+    output: Path,
+    generator: keras.Model,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Colorizes files and whole folders of pictures.
+
+    Each result has the format of its picture, at its full size, with its 16 bits and
+    transparency where the format holds them, in plain sRGB. A picture that cannot be read or
+    written is reported and the rest done. Files appear whole or not at all.
+
+    Args:
+        inputs: image files, and folders to search for them recursively.
+        output: a folder, made if need be; below it files go by their name, and pictures of an
+            input folder by their path in that folder. For a single input file it may be a file.
+        generator: a model from `lightness` (N, S, S, 1), -1..1, to `ab` (N, S, S, 2).
+        force: replace files that are there already.
+        progress: called with the number of pictures finished and their total.
+
+    Returns:
+        The files written, and the pictures that failed.
+
+    Raises:
+        ColorizeError: before any work, if an input is missing, two would become one file, or,
+            without `force`, a result is there already.
+    """
+    tasks = _plan([Path(path) for path in inputs], Path(output), force)
+    size = generator.input_shape[1]
+    cores = len(os.sched_getaffinity(0))
+    waiting, arrived = deque(tasks), queue.SimpleQueue[_Task]()
+    budget = _Budget(_PIXELS_IN_FLIGHT)
+    readers, writers = ThreadPoolExecutor(cores), ThreadPoolExecutor(cores)
+    try:
+        for _ in range(cores):
+            readers.submit(_read_all, waiting, size, budget, arrived)
+        # While the first pictures are read: what takes a while the first time only.
+        writers.submit(max_chroma)
+        predict_ab = ab_predictor(generator)
+        predict_ab(np.zeros((1, size, size, 3), np.uint8))
+        finished = 0
+        while finished < len(tasks):
+            ready, squares = [], []
+            for task in _next(arrived):
+                if task.square is not None:
+                    ready.append(task)
+                    squares.append(task.square)
+                    continue
+                if task.error is not None and not isinstance(task.error, ColorizeError):
+                    raise task.error
+                budget.give(task.charge)
+                finished += 1
+                if progress is not None:
+                    progress(finished, len(tasks))
+            if ready:
+                for task, ab in zip(ready, predict_ab(np.stack(squares)), strict=True):
+                    writers.submit(_write, task, ab, arrived)
+    finally:
+        waiting.clear()
+        budget.give(cores * _PIXELS_IN_FLIGHT)  # Nobody waits any longer.
+        readers.shutdown()
+        writers.shutdown(cancel_futures=True)
+    return Summary(
+        done=[task.target for task in tasks if task.error is None],
+        failed=[(task.source, str(task.error)) for task in tasks if task.error is not None],
+    )
+
+
+def _next(arrived: queue.SimpleQueue[_Task]) -> list[_Task]:
+    """Waits for a task and takes those that are there too, up to a batch."""
+    tasks = [arrived.get()]
+    while len(tasks) < BATCH_SIZE and not arrived.empty():
+        tasks.append(arrived.get())
+    return tasks
+
+
+def _read_all(
+    waiting: deque[_Task], size: int, budget: _Budget, arrived: queue.SimpleQueue[_Task]
+) -> None:
+    """Reads waiting pictures until there are none."""
+    while True:
+        try:
+            task = waiting.popleft()
+        except IndexError:
+            return
+        try:
+            width, height = picture_size(task.source)
+            pixels = max(width * height, _PIXELS_IN_FLIGHT // 128)
+            charge = min(pixels, _PIXELS_IN_FLIGHT)
+            budget.take(charge)
+            task.charge = charge
+            task.picture = read_picture(task.source)
+            task.square = squash(task.picture.rgb, size)
+        except Exception as error:
+            task.error = error
+        arrived.put(task)
+
+
+def _write(task: _Task, ab: np.ndarray, arrived: queue.SimpleQueue[_Task]) -> None:
+    """Colours a picture and writes it."""
+    picture, task.picture, task.square = task.picture, None, None
+    assert picture is not None
+    try:
+        recolor(picture.rgb, ab)
+        write_image(task.target, picture.rgb, picture.alpha)
+    except Exception as error:
+        task.error = error
+    arrived.put(task)
+
+
+def _plan(inputs: list[Path], output: Path, force: bool) -> list[_Task]:
+    """Lists every picture with the file it becomes; raises before anything is written."""
+    names_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    if names_file and (len(inputs) != 1 or inputs[0].is_dir()):
+        raise ColorizeError(f"{output}: a single file; give a folder for several pictures")
+    if output.exists() and not names_file and not output.is_dir():
+        raise ColorizeError(f"{output}: not a folder")
+    tasks: list[_Task] = []
+    for path in inputs:
+        if path.is_dir():
+            # Results of an earlier call may lie inside the input folder.
+            found = [file for file in find_images(path) if output not in file.parents]
+            if not found:
+                raise ColorizeError(f"{path}: no picture in this folder ({' '.join(SUFFIXES)})")
+            tasks += [_Task(file, output / file.relative_to(path)) for file in found]
+        elif path.exists():
+            tasks.append(_Task(path, output if names_file else output / path.name))
+        else:
+            raise ColorizeError(f"{path}: no such file or folder")
+    sources: dict[Path, Path] = {}
+    for task in tasks:
+        if task.target in sources:
+            raise ColorizeError(
+                f"{task.target}: would be written for both {sources[task.target]} and {task.source}"
+            )
+        sources[task.target] = task.source
+    existing = [task.target for task in tasks if task.target.exists()]
+    if existing and not force:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise ColorizeError(
+            f"{existing[0]}{more}: already there; use --force to overwrite, or another folder"
+        )
+    return tasks

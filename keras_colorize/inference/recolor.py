@@ -1,0 +1,105 @@
+"""Gives a picture new colours at its full resolution: its own lightness, ab from a small field.
+
+The arithmetic of `color.py` again, in OpenCV and NumPy, for millions of pixels: in strips that
+fit the processor's cache, on all cores.
+"""
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from keras_colorize import color
+
+# Strips of this many pixels keep their dozen float32 planes near the processor: smaller ones cost
+# more calls, larger ones memory that is mapped anew each time.
+_STRIP_PIXELS = 2**16
+
+# Grid of the gamut table: steps per unit of L and per degree of hue.
+_LIGHTNESS_STEPS, _HUE_STEPS = 2, 1
+
+_MOST_CHROMA = 200.0  # Beyond every sRGB colour; the greatest, blue, has 134.
+
+_LUMINANCE_FROM_LINEAR = np.linalg.inv(color.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.float32)
+
+
+def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
+    """Replaces the colours of a picture, in place, and keeps its lightness.
+
+    The ab field covers the whole picture and is enlarged bicubically; its two sides may be
+    enlarged differently. Where L and ab together are not an sRGB colour, chroma is reduced at
+    constant L and hue, as `color.fit_gamut` defines it.
+
+    Args:
+        rgb: uint8 or uint16, shape (H, W, 3), sRGB; overwritten.
+        ab: float32, shape (S, S, 2), the Lab components of the new colours.
+    """
+    height, width = rgb.shape[:2]
+    size = ab.shape[0]
+    # Bicubic enlargement is a matrix on either side: here the columns, in each strip the rows.
+    columns = cv2.resize(ab, (width, size), interpolation=cv2.INTER_CUBIC)
+    columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
+    row_weights = cv2.resize(
+        np.eye(size, dtype=np.float32), (size, height), interpolation=cv2.INTER_CUBIC
+    )
+
+    def recolor_strip(top: int) -> None:
+        strip = rgb[top : top + rows]
+        weights = row_weights[top : top + rows]
+        taps = np.flatnonzero(weights.any(axis=0))
+        used = slice(taps[0], taps[-1] + 1)
+        # Not `@`: BLAS would start threads of its own for every strip, and wait for them.
+        strip_ab = np.einsum("rs,scw->rcw", weights[:, used], columns[used])
+        strip[...] = _recolor_strip(strip, strip_ab[:, 0], strip_ab[:, 1])
+
+    rows = max(1, _STRIP_PIXELS // width)
+    tops = range(0, height, rows)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(recolor_strip, tops))
+
+
+def _recolor_strip(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The strip of `recolor` with each pixel's own a and b, float32, shape (H, W)."""
+    lightness = _lightness(rgb)
+    chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
+    limit = cv2.remap(
+        max_chroma(), hue * _HUE_STEPS, lightness * _LIGHTNESS_STEPS, cv2.INTER_LINEAR
+    )
+    scale = limit / np.maximum(chroma, limit)
+    lab = cv2.merge([lightness, a * scale, b * scale])
+    result = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)
+    if rgb.dtype == np.uint8:
+        return cv2.convertScaleAbs(result, alpha=255)
+    return np.rint(result * 65535).astype(np.uint16)
+
+
+def _lightness(rgb: np.ndarray) -> np.ndarray:
+    """L of sRGB pixels (H, W, 3): float32, shape (H, W), 0..100."""
+    table = _linear_values(np.iinfo(rgb.dtype).max + 1)
+    linear = cv2.LUT(rgb, table) if rgb.dtype == np.uint8 else np.take(table, rgb)
+    luminance = cv2.transform(linear, _LUMINANCE_FROM_LINEAR)
+    # The cube root, continued below 216/24389 by its tangent.
+    knee = 216 / 24389
+    excess = np.minimum(luminance - knee, 0.0)
+    return 116 * np.cbrt(np.maximum(luminance, knee)) - 16 + 24389 / 27 * excess
+
+
+@functools.cache
+def _linear_values(count: int) -> np.ndarray:
+    """The linear values, float32, of `count` gamma-encoded sRGB values from 0 to 1."""
+    encoded = np.linspace(0.0, 1.0, count)
+    linear = np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92)
+    return linear.astype(np.float32)
+
+
+@functools.cache
+def max_chroma() -> np.ndarray:
+    """The greatest chroma inside sRGB: float32, a row for each step of L, a column of hue."""
+    lightness = np.linspace(0, 100, 100 * _LIGHTNESS_STEPS + 1, dtype=np.float32)
+    hue = np.radians(np.linspace(0, 360, 360 * _HUE_STEPS + 1, dtype=np.float32))
+    lightness, hue = np.meshgrid(lightness, hue, indexing="ij")
+    lab = np.stack([lightness, _MOST_CHROMA * np.cos(hue), _MOST_CHROMA * np.sin(hue)], axis=-1)
+    fitted = color.fit_gamut(lab).numpy()
+    return np.maximum(np.linalg.norm(fitted[..., 1:], axis=-1), 1e-3)

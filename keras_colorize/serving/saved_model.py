@@ -1,0 +1,96 @@
+"""SavedModels for TF Serving: encoded images in, PNG out, in core TensorFlow operations alone."""
+
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from keras_colorize.color import render, rgb_to_lab, split_lab
+from keras_colorize.errors import ColorizeError
+from keras_colorize.models import predict_ab
+from keras_colorize.serving.warmup import write_warmup_requests
+
+
+def export_saved_model(generator: keras.Model, folder: Path) -> Path:
+    """Writes the generator into the next version folder of `folder`, whole or not at all.
+
+    Signatures:
+        serving_default: `image_bytes`, string (N,), encoded JPEG, PNG, BMP or GIF of any sizes ->
+            `colorized_bytes`, string (N,), PNG of the same sizes. EXIF orientation is not read.
+        predict_ab: `lightness`, float32 (N, S, S, 1), -1..1 -> `ab`, float32 (N, S, S, 2).
+
+    Args:
+        generator: `lightness` -> `ab`.
+        folder: the model's folder; versions are numbered from 1 in it.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        ColorizeError: if `folder` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ColorizeError(f"{folder}: is a file, must be a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    size = generator.input_shape[1]
+
+    def predict(lightness: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"ab": generator(lightness, training=False)}
+
+    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        # One by one, since the pictures of a batch have different sizes.
+        colorized = tf.map_fn(
+            lambda one: _colorize_bytes(generator, one),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec((), tf.string),
+        )
+        return {"colorized_bytes": colorized}
+
+    archive = keras.export.ExportArchive()
+    archive.track(generator)
+    archive.add_endpoint(
+        "serving_default", serving_default, [tf.TensorSpec((None,), tf.string, "image_bytes")]
+    )
+    archive.add_endpoint(
+        "predict_ab",
+        predict,
+        [tf.TensorSpec((None, size, size, 1), tf.float32, "lightness")],
+    )
+    beside = folder / f".incomplete-{os.getpid()}"
+    try:
+        archive.write_out(beside, verbose=False)
+        write_warmup_requests(beside, size)
+        version = folder / str(1 + max(map(int, _versions(folder)), default=0))
+        beside.rename(version)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return version
+
+
+def load_predict_ab(version: Path) -> keras.Model:
+    """The `predict_ab` signature of a SavedModel as a Keras model, `lightness` -> `ab`.
+
+    Raises:
+        ColorizeError: if the SavedModel cannot be read or lacks the signature.
+    """
+    try:
+        layer = keras.layers.TFSMLayer(version, call_endpoint="predict_ab")
+        signature = layer.call_endpoint_fn.structured_input_signature[1]
+        lightness = keras.Input(signature["lightness"].shape[1:], name="lightness")
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise ColorizeError(f"{version}: no SavedModel with predict_ab: {reason}") from error
+    return keras.Model(lightness, layer(lightness)["ab"], name=version.parent.name)
+
+
+def _colorize_bytes(generator: keras.Model, image_bytes: tf.Tensor) -> tf.Tensor:
+    """One encoded image of any size -> PNG of the same size and lightness."""
+    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    lightness, _ = split_lab(rgb_to_lab(tf.cast(image[None], tf.float32) / 255.0))
+    return tf.io.encode_png(render(lightness, predict_ab(generator, lightness))[0])
+
+
+def _versions(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.isdigit()]

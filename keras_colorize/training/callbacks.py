@@ -1,0 +1,217 @@
+"""What happens around the training steps: progress bar, curves, samples, models, checkpoints."""
+
+import time
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_colorize.color import render
+from keras_colorize.files import whole_file
+from keras_colorize.images import picture_grid, write_image
+from keras_colorize.training.run import Run
+from keras_colorize.training.state import Progress, save_state
+
+Logs = dict[str, float]
+
+SHOWN = ("l1_loss", "delta_e_76", "discriminator_accuracy")
+"""What the progress bar shows; history and TensorBoard have the rest."""
+
+
+class ProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras's progress bar with a few figures; an epoch that goes on starts where it stopped.
+
+    Args:
+        batches: batches of a whole epoch.
+        progress: how far the training is.
+    """
+
+    def __init__(self, batches: int, progress: Progress) -> None:
+        super().__init__()
+        self.batches = batches
+        self.progress = progress
+        self.first_batch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Starts the epoch's bar."""
+        self.target = self.batches
+        self.first_batch = self.progress.batch
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Moves the bar."""
+        last = min(self.first_batch + batch, self.batches - 1)
+        super().on_train_batch_end(last, self._shown(logs))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Ends the bar, with the validation's figures."""
+        super().on_epoch_end(epoch, self._shown(logs))
+
+    @staticmethod
+    def _shown(logs: Logs | None) -> Logs:
+        return {name: v for name, v in (logs or {}).items() if name.removeprefix("val_") in SHOWN}
+
+
+class History(keras.callbacks.Callback):
+    """Adds an epoch's row to the history: number, seconds, learning rates, losses."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Starts the clock; time spent before an interruption counts."""
+        self.started = time.monotonic() - self.progress.seconds
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Reads the clock."""
+        self.progress.seconds = time.monotonic() - self.started
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Adds the row."""
+        rates = {
+            f"{name}_learning_rate": float(optimizer.learning_rate)
+            for name, (_, optimizer) in self.model.networks.items()
+        }
+        row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - self.started, 3)}
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        self.progress.history.append({**row, **rates, **figures})
+
+
+class Samples(keras.callbacks.Callback):
+    """After each epoch a grid of original | gray | predicted: a PNG, and an image in TensorBoard.
+
+    Args:
+        run: where to.
+        rgb: uint8, shape (N, S, S, 3); the same pictures every time.
+        lightness: normalized, shape (N, S, S, 1).
+        writer: of the TensorBoard images.
+    """
+
+    def __init__(
+        self, run: Run, rgb: np.ndarray, lightness: tf.Tensor, writer: tf.summary.SummaryWriter
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.rgb = rgb
+        self.lightness = lightness
+        self.gray = render(lightness, tf.zeros((*lightness.shape[:3], 2))).numpy()
+        self.writer = writer
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Predicts and writes."""
+        predicted_ab = self.model.generator(self.lightness, training=False)
+        predicted = render(self.lightness, predicted_ab).numpy()
+        rows = [list(row) for row in zip(self.rgb, self.gray, predicted, strict=True)]
+        grid = picture_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
+        write_image(self.run.path / "samples" / f"epoch_{epoch + 1:04d}.png", grid)
+        with self.writer.as_default(step=epoch + 1):
+            tf.summary.image("original, gray, predicted", grid[None])
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Scalars of each epoch: training and validation on the same charts, learning rates.
+
+    Args:
+        training: writer of the training figures and learning rates.
+        validation: writer of the validation figures.
+        progress: its history's last row is what is written.
+    """
+
+    def __init__(
+        self,
+        training: tf.summary.SummaryWriter,
+        validation: tf.summary.SummaryWriter,
+        progress: Progress,
+    ) -> None:
+        super().__init__()
+        self.training = training
+        self.validation = validation
+        self.progress = progress
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes the row."""
+        for name, value in self.progress.history[-1].items():
+            writer = self.validation if name.startswith("val_") else self.training
+            if name != "epoch":
+                with writer.as_default(step=epoch + 1):
+                    tf.summary.scalar(name.removeprefix("val_"), value)
+        self.training.flush()
+        self.validation.flush()
+
+
+class Models(keras.callbacks.Callback):
+    """Keeps the generator: the last, the best by validation L1, and at the epochs asked for."""
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        super().__init__()
+        self.run = run
+        self.progress = progress
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Saves what is due."""
+        names = ["last"]
+        losses = [row["val_l1_loss"] for row in self.progress.history]
+        if losses[-1] == min(losses):
+            names.append("best")
+        if epoch + 1 in self.run.recipe.training.keep_epochs:
+            names.append(f"epoch_{epoch + 1:04d}")
+        for name in names:
+            with whole_file(self.run.model_file(name)) as beside:
+                self.model.generator.save(beside)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves all state after each epoch, and within one every `minutes`; the last callback.
+
+    Args:
+        run: where to.
+        progress: how far the training is; kept up to date here.
+        minutes: work that a crash may cost.
+        epoch: the variable that the training batches follow.
+        means: the epoch's running means when it was interrupted, which Keras resets.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        progress: Progress,
+        minutes: float,
+        epoch: tf.Variable,
+        means: Sequence[tuple[keras.Variable, np.ndarray]] = (),
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.progress = progress
+        self.minutes = minutes
+        self.epoch = epoch
+        self.means = means
+        self.interrupted = False
+        self.saved = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Tells the batches which epoch it is; takes up an interrupted one."""
+        self.epoch.assign(epoch)
+        self.first_batch = self.progress.batch
+        for variable, value in self.means:
+            variable.assign(value)
+        self.means = ()
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Saves when it is time, or when the user wants to stop."""
+        self.progress.batch = self.first_batch + batch + 1
+        if self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Saves, then shows the epoch in history.csv."""
+        self.progress.epoch, self.progress.batch, self.progress.seconds = epoch + 1, 0, 0.0
+        self._save()
+        self.run.write_history(self.progress.history)
+
+    def _save(self) -> None:
+        save_state(self.run.state_file, self.model, self.progress)
+        self.saved = time.monotonic()
+        if self.interrupted:
+            raise KeyboardInterrupt

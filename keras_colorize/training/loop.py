@@ -1,0 +1,128 @@
+"""Keras's `fit`, begun or taken up where it stopped."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.training.callbacks import (
+    Checkpoints,
+    History,
+    Models,
+    ProgressBar,
+    Samples,
+    TensorBoard,
+)
+from keras_colorize.training.colorizer import Batch, Colorizer
+from keras_colorize.training.run import Run
+from keras_colorize.training.state import Progress, load_state
+
+
+def train(
+    colorizer: Colorizer,
+    run: Run,
+    *,
+    training: Callable[[tf.Variable, int], tf.data.Dataset],
+    validation: tf.data.Dataset,
+    samples: tuple[np.ndarray, Batch],
+    pictures: str,
+    verbose: int,
+) -> None:
+    """Trains to the last epoch of the run's recipe, from the start or from its checkpoint.
+
+    Args:
+        colorizer: compiled; its weights are replaced by the checkpoint's if there is one.
+        run: where everything goes.
+        training: (epoch variable, first batch) -> the batches of that epoch.
+        validation: batches to validate on after each epoch.
+        samples: uint8 sRGB pictures (N, S, S, 3) for the sample grids, and the same normalized.
+        pictures: fingerprint of the pictures; a run goes on with the same ones only.
+        verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch.
+
+    Raises:
+        ColorizeError: if the checkpoint is of other networks or other pictures.
+        KeyboardInterrupt: on SIGINT or SIGTERM, after the state was saved.
+    """
+    settings = run.recipe.training
+    epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
+    batches = len(training(epoch, 0))
+    progress = Progress(pictures)
+    means: list[tuple[keras.Variable, np.ndarray]] = []
+    if run.state_file.exists():
+        progress = load_state(run.state_file, colorizer)
+        if progress.pictures != pictures:
+            raise ColorizeError(f"{run.path}: the pictures are not those the run began with")
+        means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
+        if progress.history:
+            run.write_history(progress.history)
+
+    folder = run.path / "tensorboard"
+    curves = tf.summary.create_file_writer(str(folder / "train"))
+    validation_curves = tf.summary.create_file_writer(str(folder / "validation"))
+    checkpoints = Checkpoints(
+        run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else ()
+    )
+    callbacks = [
+        History(progress),
+        TensorBoard(curves, validation_curves, progress),
+        Samples(run, samples[0], samples[1][0], validation_curves),
+        Models(run, progress),
+        checkpoints,
+    ]
+    if verbose:
+        callbacks.insert(0, ProgressBar(batches, progress))
+
+    def fit(first_batch: int, epochs: int) -> None:
+        colorizer.fit(
+            training(epoch, first_batch),
+            initial_epoch=progress.epoch,
+            epochs=epochs,
+            validation_data=validation,
+            callbacks=callbacks,
+            shuffle=False,  # `training` does it
+            verbose=verbose,
+        )
+
+    def validate() -> None:
+        logs = {name: mean.result() for name, mean in colorizer.means.items()}
+        validated = colorizer.evaluate(validation, return_dict=True, verbose=0)
+        logs |= {f"val_{name}": value for name, value in validated.items()}
+        around = keras.callbacks.CallbackList(
+            callbacks, model=colorizer, epochs=settings.epochs, steps=batches, verbose=verbose
+        )
+        epoch_index = progress.epoch
+        around.on_epoch_begin(epoch_index)
+        around.on_epoch_end(epoch_index, logs)
+
+    with _stopping_cleanly(checkpoints), closing(curves), closing(validation_curves):
+        if progress.batch == batches:  # stopped between the last batch and the epoch's end
+            validate()
+        elif progress.batch:
+            fit(progress.batch, progress.epoch + 1)
+        if progress.epoch < settings.epochs:
+            fit(0, settings.epochs)
+
+
+@contextmanager
+def _stopping_cleanly(checkpoints: Checkpoints) -> Iterator[None]:
+    """Lets SIGINT and SIGTERM save the state after the running batch; a second one kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        checkpoints.interrupted = True
+        signal.signal(number, handlers[number])
+
+    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

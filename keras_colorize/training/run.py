@@ -1,0 +1,135 @@
+"""The run directory: what a training leaves behind, and how to find it again.
+
+Loads no TensorFlow: a run is refused, or known to be finished, before the slow imports start.
+"""
+
+import csv
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.files import whole_file, write_text
+from keras_colorize.recipe import Recipe, load_recipe
+
+Row = Mapping[str, float]
+"""One epoch of a history: column -> figure."""
+
+
+class Run:
+    """A run directory, `runs/NAME/`; see the README for what is in it.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        ColorizeError: if there is no run at `path`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.recipe_file.is_file():
+            raise ColorizeError(f"{self.path}: no run: it has no recipe.toml")
+
+    @classmethod
+    def open(cls, path: Path, recipe: Recipe) -> "Run":
+        """The run at `path`, made if there is none.
+
+        Raises:
+            ColorizeError: if the directory holds something else, or a run of another recipe; the
+                message names the keys that differ.
+        """
+        recipe_file = path / "recipe.toml"
+        if not recipe_file.exists():
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise ColorizeError(f"{path}: exists and is no run; choose another name")
+            write_text(recipe_file, recipe.to_toml())
+        run = cls(path)
+        if differences := recipe.differences(run.recipe):
+            raise ColorizeError(
+                f"{path}: was made by another recipe ({'; '.join(differences)}); "
+                "choose another name, or delete the run"
+            )
+        return run
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe as it was resolved."""
+        return self.path / "recipe.toml"
+
+    @property
+    def history_file(self) -> Path:
+        """One line an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, machine and pictures."""
+        return self.path / "environment.json"
+
+    @property
+    def state_file(self) -> Path:
+        """Everything needed to go on exactly where training stopped."""
+        return self.path / "checkpoints" / "state.npz"
+
+    @property
+    def report_folder(self) -> Path:
+        """Where `evaluate` and `plot` write by default."""
+        return self.path / "report"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe it was made by."""
+        return load_recipe(self.recipe_file)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch: `epoch`, `seconds`, losses, `val_` ones, learning rates."""
+        if not self.history_file.exists():
+            return []
+        with self.history_file.open(newline="", encoding="utf-8") as file:
+            rows = [{key: float(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs of the recipe are done."""
+        return len(self.history) >= self.recipe.training.epochs
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """The generators kept: `best`, `last` and `epoch_0200` and so on -> `.keras` file."""
+        return {path.stem: path for path in sorted((self.path / "models").glob("[!.]*.keras"))}
+
+    def model_file(self, name: str) -> Path:
+        """Where the generator called `name` is, or will be."""
+        return self.path / "models" / f"{name}.keras"
+
+    def write_history(self, rows: Sequence[Row]) -> None:
+        """Writes history.csv anew, whole or not at all."""
+        with (
+            whole_file(self.history_file) as beside,
+            beside.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from training the same run; the kernel frees it on any death.
+
+        Raises:
+            ColorizeError: if another process trains this run.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ColorizeError(f"{self.path}: another process is training this run") from None
+            yield

@@ -1,0 +1,68 @@
+"""Everything a training needs to go on exactly where it stopped, in one file."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.files import whole_file
+from keras_colorize.training.colorizer import Colorizer
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        pictures: fingerprint of the pictures it trains on.
+        epoch: epochs finished.
+        batch: batches of the next epoch finished.
+        seconds: time spent on that epoch.
+        history: a row for each finished epoch.
+    """
+
+    pictures: str
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_state(path: Path, colorizer: Colorizer, progress: Progress) -> None:
+    """Writes weights, optimizers, dropout seeds, running means and progress; whole or not at all."""
+    arrays = {name: variable.numpy() for name, variable in _variables(colorizer)}
+    with whole_file(path) as beside:
+        np.savez(beside, progress=np.array(json.dumps(asdict(progress))), **arrays)
+
+
+def load_state(path: Path, colorizer: Colorizer) -> Progress:
+    """Restores what `save_state` wrote.
+
+    Raises:
+        ColorizeError: if the file is no state of this colorizer; nothing is changed then.
+    """
+    variables = dict(_variables(colorizer))
+    try:
+        with np.load(path) as file:
+            progress = Progress(**json.loads(str(file["progress"])))
+            values = {name: file[name] for name in variables}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ColorizeError(f"{path}: no state of this recipe's networks: {error}") from None
+    for name, variable in variables.items():
+        variable.assign(values[name])
+    return progress
+
+
+def _variables(colorizer: Colorizer) -> Iterator[tuple[str, keras.Variable]]:
+    """All variables with unique names that are the same in every process."""
+    for name, (network, optimizer) in colorizer.networks.items():
+        for owner, variables in ((name, network.variables), (f"{name}.adam", optimizer.variables)):
+            for index, variable in enumerate(variables):
+                yield f"{owner}.{index}", variable
+    for name, mean in colorizer.means.items():
+        for index, variable in enumerate(mean.variables):
+            yield f"mean.{name}.{index}", variable

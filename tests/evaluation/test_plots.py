@@ -1,0 +1,170 @@
+import csv
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.evaluation import plots
+from keras_colorize.evaluation.plots import plot_history
+
+CNN = ("generator_loss", "l1_loss", "delta_e_76")
+GAN = (
+    *CNN,
+    "adversarial_loss",
+    "discriminator_loss",
+    "discriminator_real_loss",
+    "discriminator_fake_loss",
+    "discriminator_accuracy",
+    "discriminator_real_accuracy",
+    "discriminator_fake_accuracy",
+)
+
+
+def write_history(path, epochs, logs, best=1, validation=True):
+    """A history whose validation L1 is least, 0.05, at epoch `best`."""
+    epoch = np.arange(1, epochs + 1)
+    columns = {"epoch": epoch, "seconds": np.full(epochs, 60.5)}
+    columns["generator_learning_rate"] = 3e-4 * 0.9**epoch
+    if logs is GAN:
+        columns["discriminator_learning_rate"] = 6e-5 * 0.9**epoch
+    for name in logs:
+        columns[name] = 1.0 / (1.0 + epoch)
+        if validation:
+            columns[f"val_{name}"] = 0.05 + 0.01 * abs(epoch - best)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures by file name, beside being saved."""
+    drawn = {}
+
+    def keep(figure, path):
+        drawn[path.name] = figure
+        save(figure, path)
+
+    save = plots.save_figure
+    monkeypatch.setattr(plots, "save_figure", keep)
+    return drawn
+
+
+def lines_of(figure):
+    """Panel title -> label -> (x, y)."""
+    return {
+        axes.get_title(loc="left"): {line.get_label(): line.get_data() for line in axes.lines}
+        for axes in figure.axes
+    }
+
+
+def test_a_gan_has_all_four_charts(tmp_path, figures):
+    history = write_history(tmp_path / "history.csv", 40, GAN, best=12)
+    written = plot_history(history, tmp_path / "report" / "plots")
+    assert [path.name for path in written] == [
+        "losses.png",
+        "accuracy.png",
+        "delta_e.png",
+        "learning_rate.png",
+    ]
+    assert set(written) == set((tmp_path / "report" / "plots").iterdir())
+    for path in written:
+        picture = cv2.imread(path)
+        assert picture.shape[1] >= 800
+        assert np.ptp(picture) > 150
+
+    panels = lines_of(figures["losses.png"])
+    assert list(panels) == [
+        "Generator: L1",
+        "Generator: adversarial",
+        "Discriminator: all pictures",
+        "Discriminator: real and fake apart",
+    ]
+    epoch = np.arange(1, 41)
+    for curves in panels.values():
+        assert curves["best validation L1: 0.0500, epoch 12"][0] == [12, 12]
+    for label, values in (
+        ("train", 1 / (1 + epoch)),
+        ("validation", 0.05 + 0.01 * abs(epoch - 12)),
+    ):
+        np.testing.assert_array_equal(panels["Generator: L1"][label][0], epoch)
+        np.testing.assert_allclose(panels["Generator: L1"][label][1], values)
+    sides = {"real train", "real validation", "fake train", "fake validation"}
+    assert sides < panels["Discriminator: real and fake apart"].keys()
+    assert sides < lines_of(figures["accuracy.png"])["Discriminator accuracy"].keys()
+    assert figures["learning_rate.png"].axes[0].get_yscale() == "log"
+    rates = lines_of(figures["learning_rate.png"])["Learning rate"]
+    assert {"generator", "discriminator"} < rates.keys()
+
+
+def test_a_cnn_has_no_accuracy(tmp_path, figures):
+    written = plot_history(write_history(tmp_path / "history.csv", 5, CNN, best=3), tmp_path)
+    assert [path.name for path in written] == ["losses.png", "delta_e.png", "learning_rate.png"]
+    assert list(lines_of(figures["losses.png"])) == ["Generator: L1"]
+
+
+def test_a_single_epoch_without_validation(tmp_path, figures):
+    plot_history(write_history(tmp_path / "history.csv", 1, CNN, validation=False), tmp_path)
+    curves = lines_of(figures["losses.png"])["Generator: L1"]
+    assert list(curves) == ["train"]
+    np.testing.assert_array_equal(curves["train"], [[1], [0.5]])
+
+
+def test_gaps_are_left_open(tmp_path, figures):
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,l1_loss,val_l1_loss\n1,0.3,\n2,0.2,0.25\n3,nan,\n")
+    plot_history(history, tmp_path)
+    curves = lines_of(figures["losses.png"])["Generator: L1"]
+    np.testing.assert_array_equal(curves["train"][1], [0.3, 0.2, np.nan])
+    np.testing.assert_array_equal(curves["validation"][1], [np.nan, 0.25, np.nan])
+    assert curves["best validation L1: 0.2500, epoch 2"][0] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no column 'epoch' in the first line"),
+        (b"loss,val_loss\n1,2\n", "no column 'epoch' in the first line"),
+        (b"epoch,l1_loss\n", "no epoch yet"),
+        (b"epoch,l1_loss\n1,0.5\n2\n", "csv:3: 1 values for the 2 columns"),
+        (b"epoch,l1_loss\n1,0.5\n2,lots\n", r"csv:3: l1_loss: not a number \(got 'lots'\)"),
+        (b"epoch,l1_loss\n1,0.5\n,0.4\n", "'epoch' has gaps"),
+        (b"\x89PNG\r\n\x1a\n\x00", "not a CSV file"),
+    ],
+)
+def test_a_malformed_history_is_one_line(tmp_path, content, message):
+    history = tmp_path / "history.csv"
+    history.write_bytes(content)
+    with pytest.raises(ColorizeError, match=message) as error:
+        plot_history(history, tmp_path / "plots")
+    assert str(error.value).startswith(str(history))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_missing_history(tmp_path):
+    with pytest.raises(ColorizeError, match=r"none\.csv: cannot be read \(No such file"):
+        plot_history(tmp_path / "none.csv", tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    history = write_history(tmp_path / "history.csv", 2, CNN)
+    with pytest.raises(ColorizeError, match=r"losses\.png: cannot be written"):
+        plot_history(history, history)
+
+
+def test_needs_neither_tensorflow_nor_pyplot(tmp_path):
+    history = write_history(tmp_path / "history.csv", 2, CNN)
+    program = (
+        "import sys; from pathlib import Path; from keras_colorize.evaluation import plots; "
+        f"plots.plot_history(Path({str(history)!r}), Path({str(tmp_path)!r})); "
+        "print({'tensorflow', 'matplotlib.pyplot'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "set()\n", "")
+    assert (tmp_path / "delta_e.png").is_file()

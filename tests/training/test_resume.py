@@ -1,0 +1,93 @@
+"""A training that is killed, more than once, ends with the weights of one that was not."""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+SETTINGS = [
+    "data.train_images=104",
+    "data.validation_images=16",
+    "data.test_images=0",
+    "generator.filters=4",
+    "discriminator.filters=4",
+    "training.batch_size=8",
+    "training.epochs=3",
+    "training.keep_epochs=[2]",
+]
+BATCHES = 13  # of an epoch
+ALWAYS = "training.checkpoint_minutes=1e-9"  # a checkpoint after every batch
+
+FIT = """
+import sys, keras_colorize
+keras_colorize.fit("quickstart", name=sys.argv[1], runs=sys.argv[2], overrides=sys.argv[3:], verbose=0)
+"""
+
+
+def start(runs: Path, name: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", FIT, name, str(runs), ALWAYS, *SETTINGS]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def batches_done(state: Path) -> int:
+    if not state.exists():
+        return -1
+    with np.load(state) as file:
+        progress = json.loads(str(file["progress"]))
+    return progress["epoch"] * BATCHES + progress["batch"]
+
+
+def kill_after(process: subprocess.Popen, state: Path, batches: int, delay: float) -> None:
+    deadline = time.monotonic() + 120
+    while batches_done(state) < batches:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = start(tmp_path, "whole")
+    killed = tmp_path / "killed"
+    state = killed / "checkpoints" / "state.npz"
+    moments = random.Random(5)
+    # In the first epoch, at its end (before or after validation), and in the second.
+    for batches in (4, BATCHES, 2 * BATCHES - 3):
+        process = start(tmp_path, "killed")
+        kill_after(process, state, batches, delay=moments.uniform(0, 0.1))
+        assert batches_done(state) < 3 * BATCHES, "was killed too late to test anything"
+    process = start(tmp_path, "killed")
+    for run in (whole, process):
+        _, errors = run.communicate(timeout=240)
+        assert run.returncode == 0, errors
+
+    with (
+        np.load(tmp_path / "whole" / "checkpoints" / "state.npz") as expected,
+        np.load(state) as found,
+    ):
+        assert set(found.files) == set(expected.files)
+        for name in set(expected.files) - {"progress"}:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert history(killed) == history(tmp_path / "whole")
+    assert [row["epoch"] for row in history(killed)] == ["1", "2", "3"]
+    names = {path.relative_to(killed) for path in killed.rglob("*") if path.suffix != ".v2"}
+    whole_names = {
+        path.relative_to(tmp_path / "whole")
+        for path in (tmp_path / "whole").rglob("*")
+        if path.suffix != ".v2"
+    }
+    leftovers = {name for name in names - whole_names if not name.name.startswith(".")}
+    assert whole_names <= names
+    assert not leftovers
