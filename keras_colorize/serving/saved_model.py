@@ -76,12 +76,13 @@ def load_predict_ab(version: Path) -> keras.Model:
         ColorizeError: if the SavedModel cannot be read or lacks the signature.
     """
     try:
+        signature = tf.saved_model.load(version).signatures["predict_ab"]
+        shape = signature.structured_input_signature[1]["lightness"].shape
         layer = keras.layers.TFSMLayer(version, call_endpoint="predict_ab")
-        signature = layer.call_endpoint_fn.structured_input_signature[1]
-        lightness = keras.Input(signature["lightness"].shape[1:], name="lightness")
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise ColorizeError(f"{version}: no SavedModel with predict_ab: {reason}") from error
+    lightness = keras.Input(shape[1:], name="lightness")
     return keras.Model(lightness, layer(lightness)["ab"], name=version.parent.name)
 
 
