@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import write_text
 from keras_colorize.recipe import Recipe, RecipeError, load_recipe
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from keras_colorize.evaluation.report import Report
     from keras_colorize.inference.files import Summary
 
-    Model = keras.Model | Run | str | Path
+    Model: TypeAlias = keras.Model | Run | str | Path
 
 
 def fit(
@@ -71,7 +72,7 @@ def fit(
         from keras_colorize.data.pipeline import normalize
         from keras_colorize.training.loop import train
 
-        splits = build.load_pictures(recipe.data, _progress_bar() if verbose == 1 else None)
+        splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
         pictures = build.fingerprint(splits)
         write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
         samples = splits.validation.rgb[: recipe.training.sample_images]
@@ -107,7 +108,6 @@ def load(model: "Model") -> "keras.Model":
     load_tensorflow()
     import keras
 
-    import keras_colorize.models  # registers our layers with Keras
     from keras_colorize.serving.saved_model import load_predict_ab
 
     if path is None:
@@ -291,7 +291,7 @@ def _version(folder: Path) -> int:
 
 def _unique_names(models: "Sequence[Model]") -> list[str]:
     """A short name for each model: the run's, the file's with its run, or the model's."""
-    names = []
+    names: list[str] = []
     for model in models:
         if not isinstance(model, Run | str | Path):
             name = model.name
@@ -315,20 +315,6 @@ def _require_pictures(recipe: Recipe) -> None:
         )
     if not Path(recipe.data.path).is_dir():
         raise RecipeError(f'{recipe.name}: data.path: no such folder (got "{recipe.data.path}")')
-
-
-def _progress_bar() -> Callable[[int, int], None]:
-    """A bar over pictures, made when their number is known."""
-    import keras
-
-    bars: list[keras.utils.Progbar] = []
-
-    def show(done: int, total: int) -> None:
-        if not bars:
-            bars.append(keras.utils.Progbar(total, unit_name="picture"))
-        bars[0].update(done)
-
-    return show
 
 
 def _environment(splits: "Splits") -> dict[str, object]:

@@ -1,8 +1,9 @@
-"""From a recipe to pictures, networks, losses and optimizers: the only file that knows both sides."""
+"""From a recipe to pictures, batches and a compiled colorizer; only this file knows both sides."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -28,8 +29,8 @@ RECONSTRUCTION_LOSSES = {
     "huber": losses.huber_loss,
 }
 
-PAINTED_SCENES = {"train": 2_000, "validation": 200, "test": 200}
-"""How many scenes are painted unless the recipe says."""
+PAINTED_SCENES = (2_000, 200, 200)
+"""How many scenes are painted to train, validate and test, unless the recipe says."""
 
 
 def load_pictures(data: Data, progress: Progress | None = None) -> Splits:
@@ -70,7 +71,7 @@ def build_colorizer(recipe: Recipe) -> Colorizer:
     """Networks, losses and optimizers, compiled and ready for `fit`."""
     size, seed = recipe.data.image_size, recipe.training.seed
     reconstruction_loss = RECONSTRUCTION_LOSSES[recipe.losses.reconstruction]
-    options = {
+    options: dict[str, Any] = {
         "jit_compile": recipe.training.jit_compile,
         "steps_per_execution": recipe.training.steps_per_execution,
     }
@@ -113,7 +114,7 @@ def _adam(recipe: Recipe, base_learning_rate: float) -> Adam:
 
 def _folder(data: Data, progress: Progress | None) -> Splits:
     return load_folder(
-        data.path,
+        data.path or "",
         data.image_size,
         validation_share=data.validation_share,
         test_share=data.test_share,
@@ -135,15 +136,12 @@ def _cifar10(data: Data, progress: Progress | None) -> Splits:
 
 
 def _painted_scenes(data: Data, progress: Progress | None) -> Splits:
-    counts = (data.train_images, data.validation_images, data.test_images)
-    return load_painted_scenes(
-        data.image_size,
-        *(
-            default if count is None else count
-            for count, default in zip(counts, PAINTED_SCENES.values(), strict=True)
-        ),
-        seed=0,
+    asked = (data.train_images, data.validation_images, data.test_images)
+    train, validation, test = (
+        default if count is None else count
+        for count, default in zip(asked, PAINTED_SCENES, strict=True)
     )
+    return load_painted_scenes(data.image_size, train, validation, test, seed=0)
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keras_colorize import __version__
+from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
 
 NAME = "keras-colorize"
@@ -49,6 +49,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         code = app(standalone_mode=False)
+        if code == 130:  # What Typer makes of KeyboardInterrupt.
+            raise KeyboardInterrupt
     except ColorizeError as error:
         code = _fail(str(error), 1, debug)
     except typer.TyperException as error:
@@ -70,7 +72,9 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a failure.")
+    ] = False,
 ) -> None:
     if version:
         typer.echo(__version__)
@@ -94,7 +98,8 @@ def fit(
     best = min(history, key=lambda row: row["val_l1_loss"])
     typer.echo(
         f"{run.path}: all {len(history)} epochs done; best validation L1 "
-        f"{best['val_l1_loss']:.4f}, Delta E*ab {best['val_delta_e_76']:.2f} (epoch {best['epoch']})"
+        f"{best['val_l1_loss']:.4f}, Delta E*ab {best['val_delta_e_76']:.2f}, "
+        f"in epoch {best['epoch']}"
     )
     typer.echo(f"  curves:   tensorboard --logdir {run.path / 'tensorboard'}")
     typer.echo(f"  pictures: {run.path / 'samples'}")
@@ -119,7 +124,9 @@ def evaluate(
 
 @app.command()
 def compare(
-    models: Annotated[list[str], typer.Argument(help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}")],
+    models: Annotated[
+        list[str], typer.Argument(help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}")
+    ],
     pictures: DataOption,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the report.")
@@ -158,7 +165,7 @@ def colorize(
         )
     from keras_colorize import api
 
-    summary = api.colorize_files(inputs, output, model, force=force, progress=_progress_bar())
+    summary = api.colorize_files(inputs, output, model, force=force, progress=progress_bar())
     for _, reason in summary.failed:
         typer.echo(f"{NAME}: {reason}", err=True)
     total = len(summary.done) + len(summary.failed)
@@ -215,20 +222,51 @@ def validate(recipe: RecipeArgument, overrides: SetOption = None) -> None:
     typer.echo(f"{recipe}: valid")
 
 
-def _progress_bar() -> Callable[[int, int], None] | None:
-    """A bar over pictures, on a terminal only."""
-    if not sys.stderr.isatty():
-        return None
-    bars: list = []
+@data.command("oxford-paintings")
+def oxford_paintings(
+    annotations: Annotated[Path, typer.Option(help="The dataset's spreadsheet, .xlsx or .csv.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for train/, validation/ and test/.")
+    ],
+    resize: Annotated[
+        int | None, typer.Option(min=1, help="Shrink larger pictures to this short side.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Fetch only so many, the first named.")
+    ] = None,
+    connections: Annotated[int, typer.Option(min=1, help="Pictures fetched at a time.")] = 4,
+    rate: Annotated[float, typer.Option(min=0.001, help="Requests a second to one host.")] = 8.0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a file with bad rows.")] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Fetch from private networks and loopback too.")
+    ] = False,
+) -> None:
+    """Fetch the Oxford (VGG) Paintings Dataset; the same command goes on where it stopped."""
+    from keras_colorize.data import fetch_oxford_paintings
 
-    def show(done: int, total: int) -> None:
-        if not bars:
-            bars.append(typer.progressbar(length=total, label="pictures", file=sys.stderr))
-        bars[0].update(done - bars[0].pos)
-        if done == total:
-            bars[0].render_finish()
-
-    return show
+    summary = fetch_oxford_paintings(
+        annotations,
+        output,
+        resize=resize,
+        limit=limit,
+        connections=connections,
+        rate=rate,
+        strict=strict,
+        allow_private=allow_private,
+        progress=progress_bar(),
+    )
+    for line in summary.bad_rows:
+        typer.echo(f"{NAME}: {line}", err=True)
+    typer.echo(
+        f"{output}: {summary.done} done, {summary.already_there} already there, "
+        f"{summary.gone} gone (404), {summary.failed} failed; "
+        f"{summary.pictures} pictures in {summary.rows} rows"
+    )
+    if summary.duplicates:
+        typer.echo(f"  left out: {summary.duplicates} that another subset holds, byte for byte")
+    if summary.failed:
+        typer.echo(f"  why: {summary.manifest}; the same command tries them again")
+        raise typer.Exit(1)
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

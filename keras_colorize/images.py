@@ -229,12 +229,14 @@ def write_image(path: Path, rgb: np.ndarray, alpha: np.ndarray | None = None) ->
     if alpha is not None:
         pixels[..., 3] = alpha
     try:
-        _, encoded = cv2.imencode(suffix, pixels, _encoder_options(suffix))
-    except cv2.error as error:
+        written, encoded = cv2.imencode(suffix, pixels, _encoder_options(suffix))
+    except cv2.error:
+        written = False
+    if not written:
         height, width = rgb.shape[:2]
         raise ColorizeError(
             f"{path}: {suffix[1:]} cannot hold a picture of {width}x{height}; write a .png instead"
-        ) from error
+        )
     del pixels
     if alpha is not None and suffix in (".tif", ".tiff"):
         encoded = np.frombuffer(_mark_tiff_alpha(encoded.tobytes()), np.uint8)

@@ -147,7 +147,10 @@ class Recipe(_Table):
 
     def differences(self, other: "Recipe") -> list[str]:
         """One line per key whose value differs: `table.key: mine here, theirs there`."""
-        mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
+        mine, theirs = (
+            _flatten(self.model_dump(mode="json")),
+            _flatten(other.model_dump(mode="json")),
+        )
         return [
             f"{key}: {_show(mine.get(key))}, not {_show(theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())

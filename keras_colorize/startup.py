@@ -12,7 +12,7 @@ def load_tensorflow() -> None:
     2. They are held back during the import, and shown if it fails.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or "tensorflow" in sys.modules:
-        import tensorflow  # noqa: F401
+        import tensorflow
 
         return
     sys.stderr.flush()

@@ -201,8 +201,10 @@ def _plan(inputs: list[Path], output: Path, force: bool) -> list[_Task]:
     tasks: list[_Task] = []
     for path in inputs:
         if path.is_dir():
-            # Results of an earlier call may lie inside the input folder.
-            found = [file for file in find_images(path) if output not in file.parents]
+            found = find_images(path)
+            if path.resolve() in output.resolve().parents:  # With results of an earlier call.
+                results = path / output.resolve().relative_to(path.resolve())
+                found = [file for file in found if results not in file.parents]
             if not found:
                 raise ColorizeError(f"{path}: no picture in this folder ({' '.join(SUFFIXES)})")
             tasks += [_Task(file, output / file.relative_to(path)) for file in found]

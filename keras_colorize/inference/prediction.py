@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize import color
+from keras_colorize.errors import ColorizeError
 from keras_colorize.images import to_uint8
 
 
@@ -40,7 +41,7 @@ def ab_predictor(generator: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
     Returns:
         A function from uint8 sRGB (N, S, S, 3), any N, to the Lab components ab, float32,
-        (N, S, S, 2).
+        (N, S, S, 2); it raises ColorizeError where they are not finite.
     """
     size = generator.input_shape[1]
 
@@ -52,4 +53,11 @@ def ab_predictor(generator: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
     signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
     compiled = tf.function(predict, input_signature=signature, autograph=False)
-    return lambda squares: compiled(squares).numpy()
+
+    def checked(squares: np.ndarray) -> np.ndarray:
+        ab = compiled(squares).numpy()
+        if not np.isfinite(ab).all():
+            raise ColorizeError("the model predicts values that are not finite")
+        return ab
+
+    return checked

@@ -13,9 +13,13 @@ import numpy as np
 
 from keras_colorize import color
 
-# Strips of this many pixels keep their dozen float32 planes near the processor: smaller ones cost
-# more calls, larger ones memory that is mapped anew each time.
-_STRIP_PIXELS = 2**16
+# A small picture is one thread's work, in strips of this many pixels, whose dozen float32 planes
+# stay in the cache. From `_LARGE` on all cores share it; the longer each step of theirs is, the
+# less they wait for Python's lock.
+_LARGE = 2**21
+_STRIP_OF_SMALL, _STRIP_OF_LARGE = 2**15, 2**17
+
+_LONGEST_SIDE = 2**14  # `cv2.remap` takes fewer than 2**15 rows and columns.
 
 # Grid of the gamut table: steps per unit of L and per degree of hue.
 _LIGHTNESS_STEPS, _HUE_STEPS = 2, 1
@@ -28,9 +32,9 @@ _LUMINANCE_FROM_LINEAR = np.linalg.inv(color.LINEAR_RGB_FROM_XYZ)[1:2].astype(np
 def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
     """Replaces the colours of a picture, in place, and keeps its lightness.
 
-    The ab field covers the whole picture and is enlarged bicubically; its two sides may be
-    enlarged differently. Where L and ab together are not an sRGB colour, chroma is reduced at
-    constant L and hue, as `color.fit_gamut` defines it.
+    The ab field covers the whole picture; along each axis it is enlarged bicubically or, where
+    the picture is smaller, shrunk by area. Where L and ab together are not an sRGB colour, chroma
+    is reduced at constant L and hue, as `color.fit_gamut` defines it.
 
     Args:
         rgb: uint8 or uint16, shape (H, W, 3), sRGB; overwritten.
@@ -38,30 +42,41 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
     """
     height, width = rgb.shape[:2]
     size = ab.shape[0]
-    # Bicubic enlargement is a matrix on either side: here the columns, in each strip the rows.
-    columns = cv2.resize(ab, (width, size), interpolation=cv2.INTER_CUBIC)
+    # Resizing is a product with a matrix on either side: here the columns, in each strip the rows.
+    columns = cv2.resize(ab, (width, size), interpolation=_method(size, width))
     columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
-    row_weights = cv2.resize(
-        np.eye(size, dtype=np.float32), (size, height), interpolation=cv2.INTER_CUBIC
-    )
+    identity = np.eye(size, dtype=np.float32)
+    row_weights = cv2.resize(identity, (size, height), interpolation=_method(size, height))
 
     def recolor_strip(top: int) -> None:
-        strip = rgb[top : top + rows]
         weights = row_weights[top : top + rows]
         taps = np.flatnonzero(weights.any(axis=0))
         used = slice(taps[0], taps[-1] + 1)
-        # Not `@`: BLAS would start threads of its own for every strip, and wait for them.
-        strip_ab = np.einsum("rs,scw->rcw", weights[:, used], columns[used])
-        strip[...] = _recolor_strip(strip, strip_ab[:, 0], strip_ab[:, 1])
+        for left in range(0, width, _LONGEST_SIDE):
+            part = slice(left, left + _LONGEST_SIDE)
+            # Not `@`: BLAS would start threads of its own every time, and wait for them.
+            a, b = np.einsum("rs,scw->crw", weights[:, used], columns[used, :, part])
+            rgb[top : top + rows, part] = _recolor(rgb[top : top + rows, part], a, b)
 
-    rows = max(1, _STRIP_PIXELS // width)
+    is_large = height * width >= _LARGE
+    strip = _STRIP_OF_LARGE if is_large else _STRIP_OF_SMALL
+    rows = min(max(1, strip // width), _LONGEST_SIDE)
     tops = range(0, height, rows)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(recolor_strip, tops))
+    if is_large:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(recolor_strip, tops))
+    else:
+        for top in tops:
+            recolor_strip(top)
 
 
-def _recolor_strip(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The strip of `recolor` with each pixel's own a and b, float32, shape (H, W)."""
+def _method(size: int, new_size: int) -> int:
+    """OpenCV's interpolation for the ab field along one axis."""
+    return cv2.INTER_CUBIC if new_size >= size else cv2.INTER_AREA
+
+
+def _recolor(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Returns `rgb` with its lightness and each pixel's own a and b, float32, shape (H, W)."""
     lightness = _lightness(rgb)
     chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
     limit = cv2.remap(

@@ -60,7 +60,7 @@ class Blocks:
         *,
         dropout: float = 0.0,
     ) -> keras.KerasTensor:
-        """A transposed 4x4 convolution of stride 2, normalized, ReLU, dropout; joined with `skip`."""
+        """A transposed 4x4 convolution, stride 2, normalized, ReLU, dropout; joined with `skip`."""
         x = keras.layers.Conv2DTranspose(
             filters,
             4,

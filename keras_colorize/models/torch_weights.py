@@ -27,7 +27,9 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray] | str
     """
     arrays = _read_pt(Path(state)) if isinstance(state, str | Path) else state
     arrays = {k: np.asarray(v) for k, v in arrays.items() if not k.endswith(IGNORED_SUFFIXES)}
-    targets = {name: variable for layer in model.layers for name, variable in checkpoint_names(layer)}
+    targets = {
+        name: variable for layer in model.layers for name, variable in checkpoint_names(layer)
+    }
     if missing := sorted(targets.keys() - arrays.keys()):
         raise ColorizeError(f"{model.name}: the checkpoint lacks {', '.join(missing)}")
     if unknown := sorted(arrays.keys() - targets.keys()):

@@ -142,7 +142,7 @@ class AdversarialColorizer(Colorizer):
             "discriminator": (self.discriminator, self.discriminator_optimizer),
         }
 
-    def compile(
+    def compile(  # type: ignore[override]  # one optimizer more
         self,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer,

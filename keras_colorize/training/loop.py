@@ -116,11 +116,14 @@ def _stopping_cleanly(checkpoints: Checkpoints) -> Iterator[None]:
         yield
         return
 
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
     def ask(number: int, frame: FrameType | None) -> None:
         checkpoints.interrupted = True
-        signal.signal(number, handlers[number])
+        signal.signal(number, handlers[signal.Signals(number)])
 
-    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, ask)
     try:
         yield
     finally:

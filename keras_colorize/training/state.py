@@ -33,7 +33,7 @@ class Progress:
 
 
 def save_state(path: Path, colorizer: Colorizer, progress: Progress) -> None:
-    """Writes weights, optimizers, dropout seeds, running means and progress; whole or not at all."""
+    """Writes weights, optimizers, dropout seeds, running means and progress to one file."""
     arrays = {name: variable.numpy() for name, variable in _variables(colorizer)}
     with whole_file(path) as beside:
         np.savez(beside, progress=np.array(json.dumps(asdict(progress))), **arrays)

@@ -6,6 +6,7 @@ no such method by a picture that no other path has. `attempt` counts the request
 
 import contextlib
 import functools
+import gzip
 import io
 import threading
 import time
@@ -32,11 +33,10 @@ class Request:
 
 @functools.lru_cache(maxsize=512)
 def picture(path: str, width: int = 48, height: int = 36, kind: str = "JPEG") -> bytes:
-    """A picture that only this path has."""
-    seed = np.random.default_rng(zlib.crc32(path.encode()))
-    coarse = seed.integers(0, 256, (3, 4, 3), np.uint8)
+    """Noise that only this path has."""
+    noise = np.random.default_rng(zlib.crc32(path.encode()))
     file = io.BytesIO()
-    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(file, kind)
+    Image.fromarray(noise.integers(0, 256, (height, width, 3), np.uint8)).save(file, kind)
     return file.getvalue()
 
 
@@ -45,9 +45,8 @@ class PictureServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, width: int = 48, height: int = 36) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.size = (width, height)
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.lock = threading.Lock()
         self.attempts: Counter[str] = Counter()
@@ -55,7 +54,7 @@ class PictureServer(ThreadingHTTPServer):
         self.log: list[Request] = []
 
     def __enter__(self) -> "PictureServer":
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()
         return self
 
@@ -108,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_ok(self, attempt: int) -> None:
-        self.send(200, picture(self.path, *self.server.size), Content_Type="image/jpeg")
+        self.send(200, picture(self.path), Content_Type="image/jpeg")
 
     def send_as(self, attempt: int) -> None:
         """/as/png/a.jpg is a PNG, whatever its name says."""
@@ -127,6 +126,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_gone_410(self, attempt: int) -> None:
         self.send(410)
+
+    def send_once(self, attempt: int) -> None:
+        """A picture, which is then gone."""
+        if attempt == 1:
+            self.send_ok(attempt)
+        else:
+            self.send(404)
 
     def send_forbidden(self, attempt: int) -> None:
         self.send(403)
@@ -168,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         if attempt > 2:
             self.send_ok(attempt)
             return
-        body = picture(self.path, *self.server.size)
+        body = picture(self.path)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -183,9 +189,16 @@ class _Handler(BaseHTTPRequestHandler):
     def send_html(self, attempt: int) -> None:
         self.send(200, b"<html>Not found, politely</html>", Content_Type="image/jpeg")
 
+    def send_gzip(self, attempt: int) -> None:
+        """A compressed body, which was not asked for."""
+        self.send(200, gzip.compress(picture(self.path)), Content_Encoding="gzip")
+
     def send_large(self, attempt: int) -> None:
-        """A body larger than the cap, announced."""
-        self.send(200, picture(self.path) + bytes(2**20), Content_Type="image/jpeg")
+        """Announces a terabyte, and waits for the client to hang up."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(2**40))
+        self.end_headers()
+        self.rfile.read(1)
 
     def send_endless(self, attempt: int) -> None:
         """A body without Content-Length that goes on until the client hangs up."""

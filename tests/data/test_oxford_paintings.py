@@ -23,13 +23,6 @@ from keras_colorize.images import SUFFIXES, read_rgb
 
 HEADER = ("Image URL", "Web page URL", "Subset", "Labels")
 
-FETCH = """
-import sys
-from keras_colorize.data.oxford import fetch_oxford_paintings
-annotations, output, rate = sys.argv[1:]
-fetch_oxford_paintings(annotations, output, rate=float(rate), allow_private=True)
-"""
-
 
 @pytest.fixture
 def server():
@@ -122,6 +115,7 @@ def test_annotations_are_unquoted_and_merged(tmp_path, name):
         ("http://[::1/a.jpg", "test", "bad address"),
         ("http://user:secret@example.org/a.jpg", "test", "bad address"),
         ("http://example.org/a b.jpg", "test", "bad address"),
+        ("http://example.org/a\tb.jpg", "test", "bad address"),
         ("http://example.org/a.jpg", "trian", "unknown subset 'trian'; use one of train"),
         ("http://example.org/a.jpg", "", "unknown subset ''"),
     ],
@@ -189,6 +183,7 @@ BEHAVIOURS = {
     "silent/1.jpg": "Server disconnected (5 tries)",
     "truncated/1.jpg": "image of ",
     "html/1.jpg": "not a JPEG",
+    "gzip/1.jpg": "not a JPEG",
     "large/1.jpg": "larger than 100000 bytes",
     "endless/1.jpg": "larger than 100000 bytes",
     "circle/1.jpg": "more than 5 redirects",
@@ -230,9 +225,9 @@ def test_every_behaviour_of_a_server(tmp_path, server):
     ok = tmp_path / "out" / listed["ok/1.jpg"]["file"]
     assert ok.read_bytes() == picture("/ok/1.jpg")
 
-    assert (summary.rows, summary.pictures) == (21, 20)
-    assert (summary.done, summary.gone, summary.failed, summary.already_there) == (8, 2, 10, 0)
-    assert seen == [(count, 20) for count in range(21)]
+    assert (summary.rows, summary.pictures) == (22, 21)
+    assert (summary.done, summary.gone, summary.failed, summary.already_there) == (8, 2, 11, 0)
+    assert seen == [(count, 21) for count in range(22)]
     first, second = server.requests("/busy/1.jpg")
     assert second.start - first.end >= 1.0
     assert server.most_at_a_time <= 4
@@ -254,16 +249,17 @@ def test_second_run_asks_only_for_what_failed(tmp_path, server):
 
 
 def test_lost_or_cut_file_is_fetched_again(tmp_path, server):
-    paths = ["ok/1.jpg", "ok/2.jpg", "ok/3.jpg"]
-    file = annotate(
-        tmp_path / "a.csv", [(f"{server.address}/{path}", "test", "") for path in paths]
-    )
+    paths = ["ok/lost.jpg", "ok/cut.jpg", "once/cut.jpg", "ok/whole.jpg"]
+    rows = [(f"{server.address}/{path}", "test", "") for path in paths]
+    file = annotate(tmp_path / "a.csv", rows)
     fetch(file, tmp_path / "out")
-    lost, cut, _ = pictures(tmp_path / "out")
-    lost.unlink()
-    cut.write_bytes(cut.read_bytes()[:100])
+    for path in pictures(tmp_path / "out"):
+        if path.name.startswith("lost"):
+            path.unlink()
+        elif path.name.startswith("cut"):
+            path.write_bytes(path.read_bytes()[:100])
     summary = fetch(file, tmp_path / "out")
-    assert (summary.already_there, summary.done) == (1, 2)
+    assert (summary.already_there, summary.done, summary.gone) == (1, 2, 1)
     check_whole(tmp_path / "out")
 
 
@@ -406,20 +402,19 @@ def test_same_bytes_under_other_addresses_stay_in_the_first_subset(tmp_path, ser
     assert len(server.log) == 5
 
 
-def test_resize_shrinks_by_area_and_never_enlarges(tmp_path):
-    with PictureServer(width=90, height=60) as server:
-        paths = ["ok/wide.jpg", "as/png/small.png"]
-        rows = [(f"{server.address}/{path}", "train", "") for path in paths]
-        fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out", resize=40)
-    listed = manifest(tmp_path / "out")
-    wide = read_rgb(tmp_path / "out" / listed["ok/wide.jpg"]["file"])
-    assert wide.shape == (40, 60, 3)
-    original = read_rgb(picture("/ok/wide.jpg", 90, 60)).astype(float)
-    assert abs(wide.mean() - original.mean()) < 1.0
-    # 48x36 is smaller: as it was served.
-    small = tmp_path / "out" / listed["as/png/small.png"]["file"]
-    assert small.read_bytes() == picture("/as/png/small.png", kind="PNG")
+def test_resize_shrinks_by_area_and_never_enlarges(tmp_path, server):
+    file = annotate(tmp_path / "a.csv", [(f"{server.address}/as/png/1.png", "train", "")])
+    fetch(file, tmp_path / "out", resize=18)
+    (shrunk,) = pictures(tmp_path / "out")
+    assert shrunk.suffix == ".jpg"
+    original = read_rgb(picture("/as/png/1.png", kind="PNG"))
+    mean_of_2x2 = original.reshape(18, 2, 24, 2, 3).mean(axis=(1, 3))
+    assert abs(read_rgb(shrunk) - mean_of_2x2).mean() < 5
     check_whole(tmp_path / "out")
+
+    fetch(file, tmp_path / "small", resize=36)
+    (small,) = pictures(tmp_path / "small")
+    assert small.read_bytes() == picture("/as/png/1.png", kind="PNG")
 
 
 @pytest.mark.parametrize("suffix", sorted(set(SUFFIXES) - {".jpeg", ".tiff"}))
@@ -461,9 +456,11 @@ def test_fit_reads_the_folder(tmp_path, server):
 def test_folder_made_otherwise_is_refused(tmp_path, server):
     rows = [(f"{server.address}/ok/{number}.jpg", "train", "") for number in range(3)]
     out = tmp_path / "out"
-    fetch(annotate(tmp_path / "a.csv", rows[:2]), out)
-    # More rows go on; another size, another subset or other addresses do not.
+    gone = (f"{server.address}/gone-404/1.jpg", "train", "")
+    fetch(annotate(tmp_path / "a.csv", [*rows[:2], gone]), out)
+    # Corrected rows go on; another size, another subset or other addresses do not.
     assert fetch(annotate(tmp_path / "more.csv", rows), out).done == 1
+    assert len(manifest(out)) == 3
     with pytest.raises(ColorizeError, match="was made with resize None, not 32"):
         fetch(tmp_path / "more.csv", out, resize=32)
     with pytest.raises(ColorizeError, match=r"holds 1 pictures that .*fewer\.csv does not name"):
@@ -477,7 +474,7 @@ def test_folder_made_otherwise_is_refused(tmp_path, server):
     (out / "manifest.sqlite").write_text("This is no database." * 100)
     with pytest.raises(ColorizeError, match="manifest cannot be used"):
         fetch(tmp_path / "more.csv", out)
-    assert len(server.log) == 3
+    assert len(server.log) == 4
 
 
 def test_output_that_is_a_file_is_one_line(tmp_path, server):
@@ -496,30 +493,62 @@ def test_bad_arguments_are_named(tmp_path, options):
         fetch(tmp_path / "a.csv", tmp_path / "out", **options)
 
 
-@pytest.mark.parametrize(("package", "name"), [("aiohttp", "a.csv"), ("openpyxl", "a.xlsx")])
-def test_missing_package_names_the_remedy(tmp_path, package, name):
-    file = annotate(tmp_path / name, [("http://example.org/1.jpg", "train", "")])
-    program = f"import sys; sys.modules[{package!r}] = None\n" + FETCH
-    result = subprocess.run(
-        [sys.executable, "-c", program, file, tmp_path / "out", "8"], capture_output=True, text=True
-    )
-    assert result.returncode == 1
-    assert package in result.stderr and "pip install 'keras-colorize[oxford]'" in result.stderr
-
-
 # Other processes, interruptions, limits.
 
 
 HASTE = "from keras_colorize.data.oxford import download; download.BACKOFF_SECONDS = 0.02\n"
 
 
-def start(file, output, rate, before=HASTE):
-    """Fetches in a process of its own."""
+def start(file, output, *options, before=HASTE):
+    """The command in a process of its own."""
+    program = before + "from keras_colorize.cli import main; main()"
+    command = [sys.executable, "-c", program, "data", "oxford-paintings"]
     return subprocess.Popen(
-        [sys.executable, "-c", before + FETCH, file, output, str(rate)],
+        [*command, "--annotations", file, "-o", output, "--allow-private", *options],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_command(tmp_path, server):
+    paths = ["ok/1.jpg", "gone-404/1.jpg", "html/1.jpg", "ok/1.jpg", "ok/2.jpg"]
+    rows = [(f"{server.address}/{path}", "test", "") for path in paths]
+    file = annotate(tmp_path / "a.xlsx", [*rows, ("ftp://127.0.0.1/1.jpg", "train", "")])
+    process = start(file, tmp_path / "out", "--rate", "500")
+    output, errors = process.communicate()
+    assert process.returncode == 1
+    assert f"{tmp_path / 'out'}: 2 done, 0 already there, 1 gone (404), 1 failed" in output
+    assert str(tmp_path / "out" / "manifest.csv") in output
+    assert errors.startswith(f"keras-colorize: {file}, sheet Sheet, row 7: bad address")
+    assert errors.count("\n") == 1
+
+    process = start(file, tmp_path / "out", "--rate", "500", "--limit", "2")
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    assert "0 done, 1 already there, 1 gone (404), 0 failed" in output
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [("--strict", 1), ("--connections=0", 2), ("--rate=0", 2), ("--resize=x", 2)],
+)
+def test_command_refuses_in_one_line(tmp_path, option, code):
+    process = start(annotate(tmp_path / "a.csv", [("x", "test", "")]), tmp_path / "out", option)
+    output, errors = process.communicate()
+    assert process.returncode == code
+    assert output == "" and errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("package", "name"), [("aiohttp", "a.csv"), ("openpyxl", "a.xlsx")])
+def test_missing_package_names_the_remedy(tmp_path, package, name):
+    file = annotate(tmp_path / name, [("http://example.org/1.jpg", "train", "")])
+    hidden = f"import sys; sys.modules[{package!r}] = None\n"
+    process = start(file, tmp_path / "out", before=hidden)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert package in errors and errors.endswith("pip install 'keras-colorize[oxford]'\n")
 
 
 def wait_for(condition):
@@ -552,9 +581,9 @@ def test_rate_and_connections_are_limited(tmp_path, server):
 
 
 def test_second_process_is_refused_and_a_reader_is_not(tmp_path, server):
-    rows = [(f"{server.address}/slow/{number}.jpg", "train", "") for number in range(30)]
+    rows = [(f"{server.address}/ok/{number}.jpg", "train", "") for number in range(30)]
     file = annotate(tmp_path / "a.csv", rows)
-    with start(file, tmp_path / "out", 10.0) as first:
+    with start(file, tmp_path / "out", "--rate=10") as first:
         wait_for(lambda: server.log)
         with pytest.raises(ColorizeError, match="another process is fetching into it"):
             fetch(file, tmp_path / "out")
@@ -565,18 +594,18 @@ def test_second_process_is_refused_and_a_reader_is_not(tmp_path, server):
     assert fetch(file, tmp_path / "out").failed == 0
 
 
-def test_interrupt_stops_cleanly_and_resumes(tmp_path, server):
-    rows = [(f"{server.address}/slow/{number}.jpg", "train", "") for number in range(20)]
+def test_interrupt_is_one_line_and_resumes(tmp_path, server):
+    rows = [(f"{server.address}/ok/{number}.jpg", "train", "") for number in range(200)]
     file = annotate(tmp_path / "a.csv", rows)
-    with start(file, tmp_path / "out", 20.0) as process:
+    with start(file, tmp_path / "out", "--rate=20") as process:
         wait_for(lambda: len(server.log) > 4)
         process.send_signal(signal.SIGINT)
-        errors = process.stderr.read()
-    assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert "CancelledError" not in errors and "never" not in errors
-    finished = [row for row in manifest(tmp_path / "out").values() if row["status"] == "done"]
-    assert finished
-    assert fetch(file, tmp_path / "out").already_there >= len(finished)
+        output, errors = process.communicate()
+    assert process.returncode == 130 and output == ""
+    assert errors == "keras-colorize: interrupted; the same command goes on where it stopped\n"
+    finished = sum(row["status"] == "done" for row in manifest(tmp_path / "out").values())
+    assert 0 < finished < 200
+    assert fetch(file, tmp_path / "out").already_there >= finished
     check_whole(tmp_path / "out")
 
 
@@ -600,7 +629,7 @@ def test_killed_at_the_worst_moment(tmp_path, server, moment, requests):
     file = annotate(tmp_path / "a.csv", [(f"{server.address}/ok/1.jpg", "train", "cow")])
     kill = "import os, pathlib, keras_colorize.data.oxford\n"
     kill += f"{moment} = lambda *_: os.kill(os.getpid(), 9)\n"
-    with start(file, tmp_path / "out", 100.0, before=kill) as process:
+    with start(file, tmp_path / "out", before=kill) as process:
         process.wait()
     assert process.returncode == -signal.SIGKILL
     assert len(pictures(tmp_path / "out")) == 1
@@ -623,7 +652,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_fetched_twice(tmp_path, ser
     finished: dict[str, int] = {}  # The requests for a picture when its file was first seen.
     kills = 7
     for kill in range(kills):
-        with start(file, out, 60.0) as process:
+        with start(file, out, "--rate=60") as process:
             if kill == 0:
                 time.sleep(moments.uniform(0.3, 0.8))  # While it starts.
             else:

@@ -25,7 +25,8 @@ ALWAYS = "training.checkpoint_minutes=1e-9"  # a checkpoint after every batch
 
 FIT = """
 import sys, keras_colorize
-keras_colorize.fit("quickstart", name=sys.argv[1], runs=sys.argv[2], overrides=sys.argv[3:], verbose=0)
+_, name, runs, *overrides = sys.argv
+keras_colorize.fit("quickstart", name=name, runs=runs, overrides=overrides, verbose=0)
 """
 
 

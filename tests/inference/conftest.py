@@ -1,0 +1,32 @@
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def generator():
+    """A small network of strong, varied colours, 32x32."""
+    lightness = keras.Input((32, 32, 1))
+    weights = keras.initializers.RandomNormal(0, 0.8, seed=1)
+    x = keras.layers.Conv2D(4, 5, padding="same", activation="tanh", kernel_initializer=weights)(
+        lightness
+    )
+    weights = keras.initializers.RandomNormal(0, 0.2, seed=2)
+    ab = keras.layers.Conv2D(2, 3, padding="same", activation="tanh", kernel_initializer=weights)(x)
+    return keras.Model(lightness, ab)
+
+
+@pytest.fixture
+def paint():
+    """Makes a smooth random colour picture of any size and depth."""
+
+    def make(height, width, dtype=np.uint8, seed=0):
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:height, :width]
+        waves = rng.uniform(0.01, 0.2, (2, 3)), rng.uniform(0, 6, 3)
+        phase = y[..., None] * waves[0][0] + x[..., None] * waves[0][1] + waves[1]
+        noise = rng.uniform(-0.1, 0.1, (height, width, 1))
+        values = np.clip(0.5 + 0.45 * np.sin(phase) + noise, 0, 1)
+        return np.rint(values * np.iinfo(dtype).max).astype(dtype)
+
+    return make

@@ -1,0 +1,170 @@
+import threading
+
+import numpy as np
+import pytest
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.images import Picture, read_picture, write_image
+from keras_colorize.inference import files
+from keras_colorize.inference.arrays import colorize_array
+from keras_colorize.inference.files import colorize_files
+
+
+@pytest.fixture
+def folder(tmp_path, paint):
+    """Pictures of several kinds and sizes, in a tree; their paths below the folder."""
+    root = tmp_path / "in"
+    shapes = {"a.png": (40, 60), "deep/er/b.tif": (5, 9), "deep/c.bmp": (33, 32), "d.PNG": (1, 70)}
+    for seed, (name, shape) in enumerate(shapes.items()):
+        write_image(root / name, paint(*shape, seed=seed))
+    write_image(root / "deep16.png", paint(30, 20, np.uint16), paint(30, 20, np.uint16)[..., 0])
+    write_image(root / "photo.jpg", paint(64, 48))
+    return root
+
+
+def files_below(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def test_a_folder_keeps_its_structure_and_each_picture_its_format(folder, tmp_path, generator):
+    out = tmp_path / "out"
+    calls = []
+    summary = colorize_files([folder], out, generator, progress=lambda *call: calls.append(call))
+    assert summary.failed == []
+    assert calls == [(done, 6) for done in range(1, 7)]
+    assert files_below(out) == files_below(folder)
+    assert summary.done == [out / path.relative_to(folder) for path in sorted(folder.rglob("*.*"))]
+    for name in files_below(folder):
+        source, result = read_picture(folder / name), read_picture(out / name)
+        expected = colorize_array(source.rgb, generator)
+        if name == "photo.jpg":
+            write_image(tmp_path / "expected.jpg", expected)
+            expected = read_picture(tmp_path / "expected.jpg").rgb.astype(int)
+            assert np.abs(result.rgb - expected).mean() < 0.1
+        else:
+            # The network's last digit depends on the size of the batch.
+            np.testing.assert_allclose(result.rgb.astype(int), expected, rtol=0, atol=1)
+            assert result.rgb.dtype == source.rgb.dtype
+            np.testing.assert_array_equal(result.alpha, source.alpha)
+
+
+def test_a_single_file_to_a_file_or_a_folder(folder, tmp_path, generator):
+    summary = colorize_files([folder / "a.png"], tmp_path / "new.bmp", generator)
+    assert summary.done == [tmp_path / "new.bmp"]
+    assert (tmp_path / "new.bmp").read_bytes()[:2] == b"BM"
+    summary = colorize_files([folder / "a.png"], tmp_path / "out", generator)
+    assert summary.done == [tmp_path / "out" / "a.png"]
+
+
+def test_bad_files_are_reported_and_the_rest_done(folder, tmp_path, generator):
+    (folder / "torn.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:-99])
+    (folder / "e.txt").write_text("not a picture")
+    write_image(folder / "alpha.png", *_with_alpha())
+    (folder / "alpha.png").rename(folder / "alpha.jpg")
+    summary = colorize_files([folder, folder / "e.txt"], tmp_path / "out", generator)
+    assert len(summary.done) == 6
+    reasons = dict(summary.failed)
+    assert list(reasons) == [folder / "alpha.jpg", folder / "torn.jpg", folder / "e.txt"]
+    assert reasons[folder / "torn.jpg"] == f"{folder / 'torn.jpg'}: cannot be read (truncated)"
+    assert "not a JPEG" in reasons[folder / "e.txt"]
+    assert "JPEG cannot hold transparency" in reasons[folder / "alpha.jpg"]
+
+
+def _with_alpha():
+    return np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 9, np.uint8)
+
+
+def test_nothing_is_overwritten_without_force(folder, tmp_path, generator):
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    (out / "a.png").write_bytes(b"mine")
+    (out / "deep" / "c.bmp").write_bytes(b"mine")
+    with pytest.raises(ColorizeError, match=r"out/a\.png and 1 more: already there; use --force"):
+        colorize_files([folder], out, generator)
+    assert files_below(out) == ["a.png", "deep/c.bmp"]
+    assert (out / "a.png").read_bytes() == b"mine"
+    assert len(colorize_files([folder], out, generator, force=True).done) == 6
+    assert read_picture(out / "a.png").rgb.shape == (40, 60, 3)
+
+
+def test_the_inputs_are_not_overwritten_without_force(folder, generator):
+    before = (folder / "a.png").read_bytes()
+    with pytest.raises(ColorizeError, match="already there"):
+        colorize_files([folder], folder, generator)
+    assert (folder / "a.png").read_bytes() == before
+    colorize_files([folder / "a.png"], folder, generator, force=True)
+    assert (folder / "a.png").read_bytes() != before
+
+
+def test_results_inside_the_input_folder_are_not_inputs_of_the_next_call(folder, generator):
+    colorize_files([folder], folder / "out", generator)
+    summary = colorize_files([folder], folder / "out", generator, force=True)
+    assert len(summary.done) == 6
+    assert not (folder / "out" / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "message"),
+    [
+        (["in/a.png", "other/a.png"], "out", r"out/a\.png: would be written for both .*in/a\.png"),
+        (["in/none.jpg"], "out", r"none\.jpg: no such file or folder"),
+        (["empty"], "out", "empty: no picture in this folder"),
+        (["in"], "out.png", r"out\.png: a single file; give a folder"),
+        (["in/a.png", "in/photo.jpg"], "out.png", "a single file; give a folder"),
+        (["in/a.png"], "notes", "notes: not a folder"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(folder, tmp_path, generator, inputs, output, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "notes").touch()
+    (tmp_path / "other" / "a.png").write_bytes((folder / "a.png").read_bytes())
+    before = files_below(tmp_path)
+    with pytest.raises(ColorizeError, match=message):
+        colorize_files([tmp_path / name for name in inputs], tmp_path / output, generator)
+    assert files_below(tmp_path) == before
+
+
+def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, generator):
+    out = tmp_path / "out"
+    for number in range(40):
+        (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
+    threads = threading.active_count()
+
+    def interrupt(done, total):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        colorize_files([folder], out, generator, progress=interrupt)
+    assert threading.active_count() == threads
+    written = files_below(out)
+    assert 5 <= len(written) < 30
+    for name in written:
+        read_picture(out / name)
+
+
+def test_memory_is_bounded(folder, tmp_path, generator, monkeypatch):
+    # Room for two pictures of 40x60: the reader waits, and 64x48 goes alone.
+    monkeypatch.setattr(files, "_PIXELS_IN_FLIGHT", 2500)
+    held, most = set(), []
+
+    class Watched(Picture):
+        def __init__(self, rgb, alpha=None):
+            super().__init__(rgb, alpha)
+            held.add(id(self))
+            most.append(len(held))
+
+        def __del__(self):
+            held.discard(id(self))
+
+    def watched_read(path):
+        picture = read_picture(path)
+        return Watched(picture.rgb, picture.alpha)
+
+    monkeypatch.setattr(files, "read_picture", watched_read)
+    for number in range(20):
+        (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
+    summary = colorize_files([folder], tmp_path / "out", generator)
+    assert len(summary.done) == 26
+    assert max(most) <= 3

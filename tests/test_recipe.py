@@ -1,0 +1,451 @@
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.recipe import (
+    Recipe,
+    RecipeError,
+    load_recipe,
+    recipe_header,
+    recipe_paths,
+)
+
+SMALL = """\
+[data]
+source = "painted_scenes"
+
+[training]
+epochs = 3
+"""
+
+# What the original's three trainings were made of, as its author's tables give it; Adam's settings,
+# the floor, the batch and the picture size are common to all.
+ORIGINAL = {
+    "data.image_size": 32,
+    "data.flip": True,
+    "generator.normalization": "batch",
+    "generator.filters": 64,
+    "generator.dropout": 0.5,
+    "discriminator.filters": 64,
+    "losses.reconstruction": "l1",
+    "optimizers.beta_1": 0.5,
+    "optimizers.beta_2": 0.999,
+    "optimizers.epsilon": 1e-8,
+    "schedule.decay_rate": 0.1,
+    "schedule.minimum_learning_rate": 1e-6,
+    "training.batch_size": 32,
+    "training.precision": "float32",
+}
+PAINTINGS = {
+    "data.source": "folder",
+    "data.path": None,
+    "data.train_images": 10_000,
+    "data.validation_images": 2_000,
+    "training.epochs": 666,
+    "training.keep_epochs": (200, 466, 666),
+}
+CIFAR10 = {
+    "data.source": "cifar10",
+    "data.train_images": 50_000,
+    "data.validation_images": 10_000,
+    "training.keep_epochs": (),
+}
+BATCH_NORM = {
+    "discriminator.normalization": "batch",
+    "generator.initial_weights": "normal",
+    "discriminator.initial_weights": "normal",
+    "losses.reconstruction_weight": 0.99,
+    "losses.real_target": 0.9,
+    "optimizers.generator_learning_rate": 3e-4,
+    "optimizers.discriminator_learning_rate": 6e-5,
+    "schedule.decay_steps": 60_000,
+}
+SPECTRAL_NORM = {
+    "discriminator.normalization": "spectral",
+    "generator.initial_weights": "keras",
+    "discriminator.initial_weights": "keras",
+    "losses.reconstruction_weight": 0.985,
+    "losses.real_target": 1.0,
+    "optimizers.generator_learning_rate": 2e-4,
+    "optimizers.discriminator_learning_rate": 2e-4,
+    "schedule.decay_steps": 40_000,
+}
+RECIPES = {
+    "paintings_gan_batch_norm": ORIGINAL | PAINTINGS | BATCH_NORM,
+    "cifar10_gan_batch_norm": ORIGINAL | CIFAR10 | BATCH_NORM | {"training.epochs": 200},
+    "cifar10_gan_spectral_norm": ORIGINAL | CIFAR10 | SPECTRAL_NORM | {"training.epochs": 100},
+    # The original has no such training: its paintings with its spectral norm's settings.
+    "paintings_gan_spectral_norm": ORIGINAL | PAINTINGS | SPECTRAL_NORM,
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a recipe file and gives its path."""
+
+    def write(text: str | bytes, name: str = "mine.toml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def get(recipe: Recipe, key: str) -> object:
+    table, _, name = key.partition(".")
+    return getattr(getattr(recipe, table), name)
+
+
+def mistakes(path: Path, *overrides: str) -> list[str]:
+    """The lines of the message, without the file's folder."""
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, overrides)
+    return str(caught.value).replace(f"{path.parent}/", "").splitlines()
+
+
+class TestInstalled:
+    def test_names(self):
+        assert list(recipe_paths()) == sorted([*RECIPES, "paintings_cnn", "quickstart"])
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_settings_of_the_original(self, name):
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert {key: get(recipe, key) for key in RECIPES[name]} == RECIPES[name]
+
+    def test_the_cnn_is_the_gans_generator_on_its_pictures_alone(self):
+        cnn, gan = load_recipe("paintings_cnn"), load_recipe("paintings_gan_batch_norm")
+        assert cnn.discriminator is None
+        assert (cnn.data, cnn.generator, cnn.schedule) == (gan.data, gan.generator, gan.schedule)
+        assert cnn.optimizers.generator_learning_rate == 3e-4
+        assert cnn.losses.reconstruction == "l1"
+
+    def test_quickstart_needs_nothing(self):
+        data = load_recipe("quickstart").data
+        assert (data.source, data.path) == ("painted_scenes", None)
+
+    @pytest.mark.parametrize("name", recipe_paths())
+    def test_header_says_purpose_needs_costs_and_scores(self, name):
+        header = recipe_header(recipe_paths()[name]).splitlines()
+        assert [line.partition(":")[0] for line in header[1:]] == ["Needs", "Costs", "Scores"]
+
+
+def test_defaults_are_the_originals(write):
+    recipe = load_recipe(write(SMALL))
+    assert recipe.name == "mine"
+    assert recipe.discriminator is None
+    expected = {
+        **ORIGINAL,
+        "data.validation_share": 0.1,
+        "data.test_share": 0.1,
+        "losses.real_target": 1.0,
+        "losses.reconstruction_weight": 0.99,
+        "optimizers.generator_learning_rate": 3e-4,
+        "optimizers.discriminator_learning_rate": 6e-5,
+        "schedule.decay_steps": 60_000,
+        "training.seed": 0,
+        "training.keep_epochs": (),
+        "training.checkpoint_minutes": 5.0,
+        "training.jit_compile": False,
+        "training.steps_per_execution": 1,
+    }
+    del expected["discriminator.filters"]
+    assert {key: get(recipe, key) for key in expected} == expected
+
+
+class TestOverrides:
+    @pytest.mark.parametrize(
+        ("override", "key", "value"),
+        [
+            ("training.epochs=7", "training.epochs", 7),
+            (" training.epochs = 7 ", "training.epochs", 7),
+            ("training.epochs=1_000", "training.epochs", 1000),
+            ("generator.dropout=0", "generator.dropout", 0.0),
+            ("optimizers.epsilon=1e-7", "optimizers.epsilon", 1e-7),
+            ("data.flip=false", "data.flip", False),
+            ("generator.normalization=instance", "generator.normalization", "instance"),
+            ('generator.normalization="instance"', "generator.normalization", "instance"),
+            ("training.keep_epochs=[1, 3]", "training.keep_epochs", (1, 3)),
+        ],
+    )
+    def test_values_are_toml_or_plain_strings(self, write, override, key, value):
+        assert get(load_recipe(write(SMALL), [override]), key) == value
+
+    @pytest.mark.parametrize("path", ["/pictures/a=b", "C:/My pictures", "été #2", "07"])
+    def test_a_path_needs_no_quotes(self, write, path):
+        recipe = load_recipe(write(SMALL), ["data.source=folder", f"data.path={path}"])
+        assert recipe.data.path == path
+
+    def test_a_later_one_wins(self, write):
+        overrides = ["training.epochs=5", "training.seed=1", "training.epochs=6"]
+        training = load_recipe(write(SMALL), overrides).training
+        assert (training.epochs, training.seed) == (6, 1)
+
+    def test_one_can_add_a_table(self, write):
+        recipe = load_recipe(write(SMALL), ["discriminator.filters=8"])
+        assert recipe.discriminator.filters == 8
+
+    def test_a_recipe_can_be_overridden(self, write):
+        recipe = load_recipe(write(SMALL))
+        other = load_recipe(recipe, ["training.epochs=9"])
+        assert (other.name, other.training.epochs) == ("mine", 9)
+        assert recipe.training.epochs == 3
+
+    @pytest.mark.parametrize("override", ["", "training", "epochs=3", "=3", ".x=3", "training.=3"])
+    def test_malformed(self, write, override):
+        assert mistakes(write(SMALL), override) == [f"--set {override}: must be table.key=VALUE"]
+
+    def test_every_mistake_is_told(self, write):
+        path = write(SMALL.replace("epochs = 3", "epochs = 3\nseed = -1"))
+        assert mistakes(path, "training.epochs=many", "nonsense", "data.sorce=x", "a.b=1") == [
+            "--set nonsense: must be table.key=VALUE",
+            "--set data.sorce=x: data.sorce: no such key",
+            '--set training.epochs=many: training.epochs: should be a valid integer (got "many")',
+            "mine.toml:6: training.seed: should be greater than or equal to 0 (got -1)",
+            "--set a.b=1: a: no such table",
+        ]
+
+    def test_a_key_that_is_no_table(self, write):
+        path = write("seed = 1\n" + SMALL)
+        assert mistakes(path, "seed.x=1") == [
+            "--set seed.x=1: seed is no table",
+            "mine.toml:1: seed: no such key",
+        ]
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("table", "line", "message"),
+        [
+            ("data", "image_size = 40", "should be a multiple of 16 (got 40)"),
+            ("data", "image_size = 0", "should be greater than or equal to 16 (got 0)"),
+            ("data", "train_images = 1.0", "should be a valid integer (got 1.0)"),
+            ("data", "flip = 1", "should be a valid boolean (got 1)"),
+            ("data", "path = 3", "should be a valid string (got 3)"),
+            ("data", 'split_by = "artist"', "should be 'file' or 'folder' (got \"artist\")"),
+            ("data", "test_share = 1", "should be less than 1 (got 1)"),
+            ("data", "test_share = nan", "should be a finite number (got nan)"),
+            ("generator", 'dropout = "0.5"', 'should be a valid number (got "0.5")'),
+            ("generator", "filters = true", "should be a valid integer (got true)"),
+            ("losses", "real_target = 0.5", "should be greater than 0.5 (got 0.5)"),
+            ("optimizers", "epsilon = 0", "should be greater than 0 (got 0)"),
+            ("schedule", "decay_steps = []", "should be a valid integer (got [])"),
+            ("training", "seed = 2024-02-30T00:00:00Z", None),
+            ("training", "seed = 2024-02-29", "should be a valid integer (got 2024-02-29)"),
+            ("training", "keep_epochs = 3", "should be a valid array (got 3)"),
+            ("training", 'precision = ["a", true]', None),
+            ("training", "checkpoint_minutes = 0.0", "should be greater than 0 (got 0.0)"),
+        ],
+    )
+    def test_a_wrong_value(self, write, table, line, message):
+        """Each line is the seventh."""
+        text = '[data]\nsource = "cifar10"\n[training]\nepochs = 1\n\n'
+        if table == "data":
+            text = f"[training]\nepochs = 1\n\n\n[data]\nsource = 'cifar10'\n{line}\n"
+        elif table == "training":
+            text = f"[data]\nsource = 'cifar10'\n\n\n[training]\nepochs = 1\n{line}\n"
+        else:
+            text += f"[{table}]\n{line}\n"
+        key = line.partition(" ")[0]
+        found = mistakes(write(text))
+        if message is not None:
+            assert found == [f"mine.toml:7: {table}.{key}: {message}"]
+        assert len(found) == 1 and found[0].startswith("mine.toml:7: ")
+
+    def test_several_at_once(self, write):
+        path = write(
+            """\
+# A comment = 1
+[data]
+source = "pictures"   # no such source
+
+[discriminator]
+normalisation = "batch"
+
+[nonsense]
+x = 1
+
+[training]
+batch_size = 0
+keep_epochs = [
+    1,
+    0,
+]
+"""
+        )
+        sources = "'folder', 'cifar10' or 'painted_scenes'"
+        assert mistakes(path) == [
+            f'mine.toml:3: data.source: should be {sources} (got "pictures")',
+            "mine.toml:6: discriminator.normalisation: no such key",
+            "mine.toml:11: training.epochs: is missing",
+            "mine.toml:12: training.batch_size: should be greater than or equal to 1 (got 0)",
+            "mine.toml:13: training.keep_epochs.1: should be greater than or equal to 1 (got 0)",
+            "mine.toml:8: nonsense: no such table",
+        ]
+
+    def test_missing_tables_have_no_line(self, write):
+        assert mistakes(write("")) == [
+            "mine.toml: data: is missing",
+            "mine.toml: training: is missing",
+        ]
+
+    def test_a_key_before_all_tables(self, write):
+        assert mistakes(write("epochs = 3\n" + SMALL)) == ["mine.toml:1: epochs: no such key"]
+
+    @pytest.mark.parametrize("text", ["data = 3", "[[data]]\nsource = 'cifar10'"])
+    def test_what_is_no_table(self, write, text):
+        (mistake,) = mistakes(write(f"{text}\n[training]\nepochs = 1\n"))
+        assert mistake.startswith("mine.toml:1: data: should be a table (got ")
+
+    @pytest.mark.parametrize("source", ["cifar10", "painted_scenes"])
+    def test_a_path_without_a_folder_source(self, write, source):
+        text = f'[data]\nsource = "{source}"\n'
+        end = "\n[training]\nepochs = 1\n"
+        path = write(f'{text}path = "pictures"{end}')
+        reason = f'data.path: is for source = "folder", not "{source}" (got "pictures")'
+        assert mistakes(path) == [f"mine.toml:3: {reason}"]
+        assert mistakes(write(text + end), "data.path=pictures") == [
+            f"--set data.path=pictures: {reason}"
+        ]
+
+    def test_shares_that_leave_nothing(self, write):
+        path = write(SMALL.replace("[training]", "validation_share = 0.9\n\n[training]"))
+        assert mistakes(path) == [
+            "mine.toml:1: data: validation_share + test_share must leave some pictures to train on "
+            "(got 0.9 + 0.1)"
+        ]
+
+    def test_a_value_of_many_lines_stays_on_one(self, write):
+        path = write('[data]\nsource = """\na\nb"""\n[training]\nepochs = 0\n')
+        source, epochs = mistakes(path)
+        assert source.startswith("mine.toml:2: ") and source.endswith(r'(got "a\nb")')
+        assert epochs.startswith("mine.toml:6: ")
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ('data.source = "cifar10"\ndata.flip = "no"', 2),
+            ('data = {source = "cifar10", flip = "no"}', 1),
+            ('[data]\nsource = "cifar10"\n"flip" = "no"', 3),
+            ("[data]\n'source' = 'cifar10'\n'flip' = 'no'", 3),
+            ('data."source" = "cifar10"\ndata."flip" = "no"', 2),
+            ('data.source = "cifar10"\ndata . flip = "no"', 2),
+            ('["data"]\nsource = "cifar10"\nflip = "no"', 3),
+            ('[ data ] # here\n  source = "cifar10"\n\tflip = "no"', 3),
+            ('[losses]\nreal_target = 1.0\n["data"]\nsource = "cifar10"\nflip = "no"', 5),
+        ],
+    )
+    def test_all_ways_to_write_a_key(self, write, text, line):
+        path = write(f"{text}\n[training]\nepochs = 1\n")
+        message = 'data.flip: should be a valid boolean (got "no")'
+        assert mistakes(path) == [f"mine.toml:{line}: {message}"]
+
+    @pytest.mark.parametrize(
+        ("text", "where"),
+        [
+            ('[data]\nsource = "cifar10\n', ":2"),
+            ("[data]\nsource = folder\n", ":2"),
+            ("[data]\nflip = true\nflip = true\n", ":3"),
+            ("[data]\n[data]\n", ":2"),
+            ("[training]\nkeep_epochs = [1,\n", ""),
+        ],
+    )
+    def test_invalid_toml(self, write, text, where):
+        (mistake,) = mistakes(write(text))
+        assert mistake.startswith(f"mine.toml{where}: not TOML: ")
+
+    def test_files_that_cannot_be_read(self, write, tmp_path):
+        assert mistakes(write(b"\xff\xfe[data]")) == ["mine.toml: not UTF-8 text"]
+        assert mistakes(tmp_path / "no.toml") == ["no.toml: No such file or directory"]
+        (tmp_path / "folder.toml").mkdir()
+        assert mistakes(tmp_path / "folder.toml") == ["folder.toml: Is a directory"]
+
+    def test_an_unknown_name(self):
+        with pytest.raises(RecipeError) as caught:
+            load_recipe("quikstart")
+        message = str(caught.value)
+        assert message.startswith("quikstart: no recipe of this name; the installed ones are ")
+        assert all(name in message for name in recipe_paths())
+        assert "\n" not in message
+
+    def test_errors_are_expected_failures(self):
+        with pytest.raises(ColorizeError):
+            load_recipe("quikstart")
+        with pytest.raises(ValueError):
+            load_recipe("quikstart")
+
+
+def test_a_name_a_path_and_a_file_beside(write, tmp_path, monkeypatch):
+    write(SMALL, "plain")
+    write(SMALL, "quickstart.toml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paintings_cnn").mkdir()
+    assert load_recipe("plain").name == "plain"
+    assert load_recipe(Path("quickstart.toml")).training.epochs == 3
+    assert load_recipe("quickstart").training.epochs != 3
+    assert load_recipe("paintings_cnn").data.source == "folder"
+
+
+@pytest.mark.parametrize("name", recipe_paths())
+def test_round_trip(name, write):
+    recipe = load_recipe(name)
+    text = recipe.to_toml()
+    again = load_recipe(write(text, f"{name}.toml"))
+    assert again == recipe
+    assert again.differences(recipe) == []
+    # Every value is written out, but those that are unset.
+    tables = tomllib.loads(text)
+    assert tables["training"].keys() == type(recipe.training).model_fields.keys()
+    assert ("discriminator" in tables) == (recipe.discriminator is not None)
+
+
+def test_differences(write):
+    recipe = load_recipe(write(SMALL))
+    overrides = [
+        "training.epochs=4",
+        "data.source=folder",
+        "data.path=a b",
+        "data.flip=false",
+        "discriminator.normalization=none",
+        "training.keep_epochs=[1]",
+    ]
+    other = load_recipe(recipe, overrides)
+    assert other.differences(recipe) == [
+        "data.flip: false, not true",
+        'data.path: "a b", not unset',
+        'data.source: "folder", not "painted_scenes"',
+        "discriminator.filters: 64, not unset",
+        'discriminator.initial_weights: "normal", not unset',
+        'discriminator.normalization: "none", not unset',
+        "training.epochs: 4, not 3",
+        "training.keep_epochs: [1], not []",
+    ]
+    assert recipe.differences(other)[0] == "data.flip: true, not false"
+    assert recipe.differences(load_recipe(recipe)) == []
+
+
+def test_frozen(write):
+    recipe = load_recipe(write(SMALL))
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.training = None
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.training.epochs = 4
+    assert isinstance(recipe.training.keep_epochs, tuple)
+
+
+def test_loads_no_tensorflow():
+    script = """
+import sys
+from keras_colorize.recipe import load_recipe
+load_recipe("quickstart", ["training.epochs=1"])
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"tensorflow", "keras", "numpy"}))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert (found.stdout, found.stderr) == ("[]\n", "")
