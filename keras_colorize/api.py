@@ -104,28 +104,30 @@ def load(model: "Model") -> "keras.Model":
     Raises:
         ColorizeError: if there is no such model, or it is no generator.
     """
-    path = _model_path(model) if isinstance(model, Run | str | Path) else None
+    source = _model_path(model) if isinstance(model, Run | str | Path) else model
     load_tensorflow()
     import keras
 
+    # Imports our layers too, which registers them with Keras.
     from keras_colorize.serving.saved_model import load_predict_ab
 
-    if path is None:
-        generator = model
-    elif path.is_dir():
-        generator = load_predict_ab(path)
+    generator: keras.Model
+    if not isinstance(source, Path):
+        generator = source
+    elif source.is_dir():
+        generator = load_predict_ab(source)
     else:
         try:
-            generator = keras.saving.load_model(path, compile=False)
+            generator = keras.saving.load_model(source, compile=False)
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = str(error).splitlines()[0]
-            raise ColorizeError(f"{path}: cannot be loaded as a Keras model: {reason}") from error
+            raise ColorizeError(f"{source}: cannot be loaded as a Keras model: {reason}") from error
     shapes = (generator.input_shape, generator.output_shape)
     match shapes:
         case ((_, int(height), int(width), 1), (_, *output, 2)) if output == [height, width]:
             return generator
     raise ColorizeError(
-        f"{path or generator.name}: no generator: must be (N, S, S, 1) -> (N, S, S, 2). "
+        f"{source}: no generator: must be (N, S, S, 1) -> (N, S, S, 2). "
         f"Received: {shapes[0]} -> {shapes[1]}"
     )
 

@@ -275,6 +275,8 @@ def _fail(message: str, code: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
+    if sys.stderr.isatty():  # Erases a bar that was cut short, and shows its cursor again.
+        typer.echo("\r\x1b[K\x1b[?25h", nl=False, err=True)
     for line in message.splitlines():
         typer.echo(f"{NAME}: {line}", err=True)
     return code

@@ -62,15 +62,20 @@ def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform |
     return transform if change.max() > 1 else None
 
 
-def convert_16_bits(rgb: np.ndarray, profile: bytes) -> np.ndarray | None:
-    """Converts a 16-bit picture to sRGB, if its profile is made of tone curves and a matrix.
+def convert_16_bits(
+    rgb: np.ndarray, profile: bytes, transform: ImageCms.ImageCmsTransform
+) -> np.ndarray:
+    """Converts a 16-bit picture to sRGB.
+
+    A profile of another kind than tone curves and a matrix is applied with 8 bits.
 
     Args:
         rgb: uint16, shape (H, W, 3); three equal channels for a gray profile.
-        profile: bytes of a profile that `transform_to_srgb` makes a transform of.
+        profile: bytes of its profile.
+        transform: what `transform_to_srgb` makes of the profile.
 
     Returns:
-        uint16, the same shape; None for a profile of another kind (lookup tables).
+        uint16, the same shape.
 
     Reference:
         ICC.1:2022, 10.6 and 10.18 (curves), annex F.3 (matrix-based profiles).
@@ -79,7 +84,9 @@ def convert_16_bits(rgb: np.ndarray, profile: bytes) -> np.ndarray | None:
     is_gray = profile[16:20] == b"GRAY"
     names = [b"kTRC"] * 3 if is_gray else [b"rTRC", b"gTRC", b"bTRC"]
     if profile[20:24] != b"XYZ " or b"A2B0" in tags or not all(name in tags for name in names):
-        return None
+        image = Image.fromarray(np.rint(rgb / 257).astype(np.uint8))
+        srgb_8_bits = transform.apply(image.convert(transform.input_mode))
+        return np.asarray(srgb_8_bits, np.uint16) * 257
     curves = [_tone_curve(tags[name]) for name in names]
     matrix = np.eye(3)
     if not is_gray:

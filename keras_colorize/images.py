@@ -278,8 +278,8 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> Picture:
     profile = image.info.get("icc_profile", b"")
     to_srgb = transform_to_srgb(profile, image.mode)
     if image.format == "JPEG":
-        # OpenCV fills what is missing with gray. (The header may hold a thumbnail with an end of
-        # its own; the image data cannot.)
+        # OpenCV 4 fills what is missing with gray. (The header may hold a thumbnail with an end
+        # of its own; the image data cannot.)
         if image.fp is None or data.rfind(_JPEG_END, image.fp.tell()) < 0:
             raise ValueError("truncated")
         if to_srgb is None and image.mode in ("L", "RGB"):
@@ -289,10 +289,10 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> Picture:
     orientation = _orientation(image)
     if _has_16_bits(image, data):
         picture = _decode_16_bits(image, data, orientation)
-        rgb = picture.rgb if to_srgb is None else convert_16_bits(picture.rgb, profile)
-        if rgb is not None:
-            return Picture(rgb, picture.alpha)
-    elif image.mode[0] in "FI":
+        if to_srgb is None:
+            return picture
+        return Picture(convert_16_bits(picture.rgb, profile, to_srgb), picture.alpha)
+    if image.mode[0] in "FI":
         raise ValueError(f"pixels of type {image.mode}; 8 and 16 bits per channel are read")
     pixels: Image.Image = image
     alpha = None

@@ -3,6 +3,7 @@
 Loads no TensorFlow, so that every mistake in a recipe shows before the slow imports start.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from keras_colorize.errors import ColorizeError
 
@@ -47,12 +57,20 @@ class Data(_Table):
     split_by: Literal["file", "folder"] = "file"
     flip: bool = True
 
+    @field_validator("path")
+    @classmethod
+    def _path_is_of_a_folder(cls, path: str | None, info: ValidationInfo) -> str | None:
+        source = info.data.get("source", "folder")
+        if path is not None and source != "folder":
+            raise ValueError(f'is for source = "folder", not "{source}" (got {_show(path)})')
+        return path
+
     @model_validator(mode="after")
     def _shares_leave_training_pictures(self) -> "Data":
         if self.validation_share + self.test_share >= 1.0:
             raise ValueError(
-                "validation_share + test_share must leave some pictures to train on, "
-                f"got {self.validation_share} + {self.test_share}"
+                "validation_share + test_share must leave some pictures to train on "
+                f"(got {self.validation_share} + {self.test_share})"
             )
         return self
 
@@ -130,12 +148,6 @@ class Recipe(_Table):
     training: Training
     _name: str = PrivateAttr(default="recipe")
 
-    @model_validator(mode="after")
-    def _folder_has_path(self) -> "Recipe":
-        if self.data.path is not None and self.data.source != "folder":
-            raise ValueError(f'data.path is for source = "folder", got "{self.data.source}"')
-        return self
-
     @property
     def name(self) -> str:
         """What a run made from it is called by default: the name of the recipe's file."""
@@ -184,15 +196,20 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> R
         line = re.search(r"at line (\d+)", str(error))
         where = f"{source}:{line[1]}" if line else source
         raise RecipeError(f"{where}: not TOML: {error}") from None
-    lines = dict(_key_lines(text))
+    mistakes: list[str] = []
     origins: dict[str, str] = {}
     for override in overrides:
-        origins[_apply(override, tables)] = f"--set {override}"
+        try:
+            origins[_apply(override, tables)] = f"--set {override}"
+        except RecipeError as error:
+            mistakes.append(str(error))
     try:
         resolved = Recipe.model_validate(tables)
     except ValidationError as error:
-        mistakes = [_describe(one, source, lines, origins) for one in error.errors()]
-        raise RecipeError("\n".join(mistakes)) from None
+        lines = dict(_key_lines(text))
+        mistakes += [_describe(one, source, lines, origins) for one in error.errors()]
+    if mistakes:
+        raise RecipeError("\n".join(mistakes))
     resolved._name = name
     return resolved
 
@@ -239,11 +256,12 @@ def _key_lines(text: str) -> Iterator[tuple[str, int]]:
     """Yields (`table` or `table.key`, line number) of a TOML text, as recipes are written."""
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+        line = re.sub(r"[\s\"']", "", line)
+        if header := re.match(r"\[+([\w.-]+)\]", line):
             table = header[1]
             yield table, number
-        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            yield ".".join(filter(None, (table, key[1].strip("\"'")))), number
+        elif key := re.match(r"([\w.-]+)=", line):
+            yield ".".join(filter(None, (table, key[1]))), number
 
 
 def _apply(override: str, tables: dict[str, Any]) -> str:
@@ -271,16 +289,17 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
     where = next((origins[k] for k in known if k in origins), None)
     if where is None:
         line = next((lines[k] for k in known if k in lines), None)
-        where = f"{source}:{line}" if line else source
-    if error["type"] == "missing":
-        return f"{where}: {key}: is missing"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: {key}: no such key"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{where}: {key}: {message}" if key else f"{where}: {message}"
-    message = message.removeprefix("Input ")
-    return f"{where}: {key}: {message} (got {_show(error['input'])})"
+        of_table = next((origins[k] for k in origins if k.startswith(f"{key}.")), source)
+        where = f"{source}:{line}" if line else of_table
+    value = error["input"]
+    message = {
+        "missing": "is missing",
+        "extra_forbidden": f"no such {'table' if isinstance(value, dict) else 'key'}",
+        "model_type": f"should be a table (got {_show(value)})",
+        "tuple_type": f"should be a valid array (got {_show(value)})",
+        "value_error": error["msg"].removeprefix("Value error, "),
+    }.get(error["type"], f"{error['msg'].removeprefix('Input ')} (got {_show(value)})")
+    return f"{where}: {key}: {message}"
 
 
 def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
@@ -294,9 +313,9 @@ def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(value: Any) -> str:
-    """A value as it would stand in TOML; a missing one as `unset`."""
+    """A value on one line, about as it would stand in TOML; a missing one as `unset`."""
     if value is None:
         return "unset"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, str | bool | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
-from skimage.color import lab2xyz
+from skimage.color import lab2xyz, rgb2lab
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import (
@@ -183,6 +183,15 @@ def test_gray_profile(bits):
     expected = srgb_encoded((gray / most) ** 1.75)[..., None] * most
     assert rgb.dtype == gray.dtype
     np.testing.assert_allclose(rgb, np.broadcast_to(expected, rgb.shape), atol=bits / 4)
+
+
+def test_16_bit_picture_with_a_profile_of_another_kind():
+    # The curve of a gray profile that connects through Lab gives L, not luminance.
+    icc = profile(b"GRAY", {b"kTRC": gamma_curve(1.0)}, pcs=b"Lab ")
+    gray = np.linspace(0, 65535, 64).astype(np.uint16).reshape(4, 16)
+    rgb = read_picture(tiff(gray, photometric="minisblack", iccprofile=icc)).rgb
+    lightness = rgb2lab(rgb / 65535)[..., 0]
+    np.testing.assert_allclose(lightness, gray / 655.35, atol=0.6)
 
 
 def test_srgb_broken_and_unfit_profiles_change_nothing():

@@ -79,9 +79,8 @@ def _recolor(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns `rgb` with its lightness and each pixel's own a and b, float32, shape (H, W)."""
     lightness = _lightness(rgb)
     chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
-    limit = cv2.remap(
-        max_chroma(), hue * _HUE_STEPS, lightness * _LIGHTNESS_STEPS, cv2.INTER_LINEAR
-    )
+    x, y = hue * _HUE_STEPS, lightness * _LIGHTNESS_STEPS
+    limit = cv2.remap(max_chroma(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     scale = limit / np.maximum(chroma, limit)
     lab = cv2.merge([lightness, a * scale, b * scale])
     result = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)

@@ -106,6 +106,17 @@ class SpectralConv2D(keras.layers.Conv2D):
         outputs = self.convolution_op(inputs, kernel / sigma)
         return outputs + tf.cast(self.bias, outputs.dtype)
 
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Saves `u` and `v` too, which `Conv2D` does not know of."""
+        super().save_own_variables(store)
+        store["u"], store["v"] = self.u, self.v
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        """Loads what `save_own_variables` saved."""
+        super().load_own_variables(store)
+        self.u.assign(store["u"])
+        self.v.assign(store["v"])
+
     def _largest_singular_value(self, matrix: tf.Tensor, training: bool) -> tf.Tensor:
         @tf.custom_gradient
         def power_iteration(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable]:

@@ -7,8 +7,6 @@ from keras_colorize import color
 from keras_colorize.inference import recolor as recolor_module
 from keras_colorize.inference.recolor import recolor
 
-GOLDEN = (np.sqrt(5) - 1) / 2
-
 
 def ab_field(size, strength, seed=0):
     """A smooth field of random colours, float32, (size, size, 2)."""
@@ -104,7 +102,7 @@ def test_colours_inside_the_gamut_stay():
     np.testing.assert_allclose(lab_of(rgb)[..., 1:], fitted, atol=0.1)
 
 
-def test_black_and_white_stay(paint):
+def test_black_and_white_stay():
     rgb = np.zeros((2, 2, 3), np.uint8)
     rgb[1] = 255
     expected = rgb.copy()

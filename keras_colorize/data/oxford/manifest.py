@@ -133,7 +133,8 @@ class Manifest:
         """Enters a picture that was not got, and why."""
         with self._database as database:
             database.execute(
-                "UPDATE pictures SET status = ?, reason = ? WHERE address = ?",
+                "UPDATE pictures SET status = ?, bytes = NULL, sha256 = NULL, file = NULL, "
+                "reason = ? WHERE address = ?",
                 (status, reason, address),
             )
 

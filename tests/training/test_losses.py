@@ -1,0 +1,92 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_colorize.color import delta_e_76, join_lab
+from keras_colorize.training.losses import (
+    bce_discriminator_loss,
+    bce_generator_loss,
+    huber_loss,
+    l1_loss,
+    l2_loss,
+    mean_delta_e_76,
+)
+
+AB = tf.constant([[[[0.5, -0.5], [0.1, 0.0]]]])
+PREDICTED_AB = AB + tf.constant([[[[0.1, -0.2], [0.3, 0.0]]]])
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (l1_loss, (0.1 + 0.2 + 0.3) / 4),
+        (l2_loss, (0.01 + 0.04 + 0.09) / 4),
+        # Beyond its delta of 0.05 the error less half of that.
+        (huber_loss, (0.075 + 0.175 + 0.275) / 4),
+        (mean_delta_e_76, 127 * (math.hypot(0.1, 0.2) + 0.3) / 2),
+    ],
+)
+def test_reconstruction(loss, expected):
+    assert float(loss(AB, PREDICTED_AB)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(PREDICTED_AB, AB)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(AB, AB)) == 0
+
+
+def test_huber_is_squared_up_to_its_delta():
+    ab = tf.zeros((1, 1, 1, 2))
+    assert float(huber_loss(ab, ab + 0.02)) == pytest.approx(0.5 * 0.02**2 / 0.05)
+    assert float(huber_loss(ab, ab + 0.05)) == pytest.approx(0.5 * 0.05)
+    assert float(huber_loss(ab, ab - 0.3, delta=0.2)) == pytest.approx(0.3 - 0.1)
+
+
+def test_delta_e_is_the_one_of_color():
+    random = np.random.default_rng(0)
+    lightness, ab, other = (
+        random.uniform(-0.5, 0.5, (2, 4, 4, channels)).astype("float32") for channels in (1, 2, 2)
+    )
+    expected = delta_e_76(join_lab(lightness, ab), join_lab(lightness, other))
+    assert float(mean_delta_e_76(ab, other)) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+LOGITS = tf.constant([[0.0], [math.log(3.0)]])
+"""Half and three quarters sure that a picture is real."""
+
+
+def test_generator_loss():
+    expected = -(math.log(0.5) + math.log(0.75)) / 2
+    assert float(bce_generator_loss(LOGITS)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("real_target", [1.0, 0.9])
+def test_discriminator_losses(real_target):
+    real, fake = bce_discriminator_loss(LOGITS, LOGITS, real_target)
+    halves = -math.log(0.5)
+    smoothed = -(real_target * math.log(0.75) + (1 - real_target) * math.log(0.25))
+    assert float(real) == pytest.approx((halves + smoothed) / 2, rel=1e-6)
+    assert float(fake) == pytest.approx((halves - math.log(0.25)) / 2, rel=1e-6)
+
+
+def test_smoothing_is_one_sided():
+    """The least loss of a real picture is at its target, of a fake one at 0."""
+    logits = tf.Variable([[math.log(0.9 / 0.1)]])
+    with tf.GradientTape(persistent=True) as tape:
+        real, fake = bce_discriminator_loss(logits, logits, 0.9)
+    assert float(tape.gradient(real, logits)[0, 0]) == pytest.approx(0, abs=1e-6)
+    assert float(tape.gradient(fake, logits)[0, 0]) == pytest.approx(0.9, abs=1e-6)
+
+
+def test_extreme_logits_stay_finite():
+    large = tf.constant([[1000.0]])
+    assert float(bce_generator_loss(-large)) == 1000
+    real, fake = bce_discriminator_loss(large, large, 0.9)
+    assert (float(real), float(fake)) == pytest.approx((100, 1000))
+
+
+def test_generator_loss_does_not_saturate():
+    """Where the discriminator is sure of a fake, the generator still gets a full gradient."""
+    logits = tf.Variable([[-50.0]])
+    with tf.GradientTape() as tape:
+        loss = bce_generator_loss(logits)
+    assert float(tape.gradient(loss, logits)[0, 0]) == pytest.approx(-1)
