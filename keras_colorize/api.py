@@ -73,8 +73,12 @@ def fit(
         from keras_colorize.training.loop import train
 
         splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
+        if verbose:
+            train_on, validate_on = len(splits.train), len(splits.validation)
+            print(f"{run.path}: {train_on:,} pictures to train on, {validate_on:,} to validate on")
         pictures = build.fingerprint(splits)
-        write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
+        if not run.environment_file.exists():
+            write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
         samples = splits.validation.rgb[: recipe.training.sample_images]
         train(
             build.build_colorizer(recipe),

@@ -17,13 +17,12 @@ NAME = "keras-colorize"
 app = typer.Typer(
     name=NAME,
     help="Train, judge, use and serve networks that colorize pictures.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Get pictures to train on.", no_args_is_help=True)
+data = typer.Typer(help="Get pictures to train on.")
 app.add_typer(data, name="data")
 
 RecipeArgument = Annotated[str, typer.Argument(help="An installed recipe's name, or a TOML file.")]
@@ -46,9 +45,11 @@ def main() -> None:
     # Before TensorFlow loads; whoever wants its notes sets another level.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
+    # Wherever it stands; as an option it is there for the help alone.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
     try:
-        code = app(standalone_mode=False)
+        code = app(arguments, prog_name=NAME, standalone_mode=False)
         if code == 130:  # What Typer makes of KeyboardInterrupt.
             raise KeyboardInterrupt
     except ColorizeError as error:
@@ -71,6 +72,7 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of a failure.")
@@ -79,6 +81,14 @@ def _options(
     if version:
         typer.echo(__version__)
         raise typer.Exit
+    _require_command(context)
+
+
+@data.callback(invoke_without_command=True)
+def _require_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -48,7 +48,8 @@ class Data(_Table):
 
     source: Literal["folder", "cifar10", "painted_scenes"]
     path: str | None = None
-    image_size: Annotated[int, Field(ge=DOWNSAMPLING, le=512, multiple_of=DOWNSAMPLING)] = 32
+    # Of smaller ones nothing would be left for the discriminator's last convolution.
+    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=DOWNSAMPLING)] = 32
     train_images: Count | None = None
     validation_images: Count | None = None
     test_images: Annotated[int, Field(ge=0)] | None = None

@@ -223,7 +223,7 @@ class TestMistakes:
         ("table", "line", "message"),
         [
             ("data", "image_size = 40", "should be a multiple of 16 (got 40)"),
-            ("data", "image_size = 0", "should be greater than or equal to 16 (got 0)"),
+            ("data", "image_size = 16", "should be greater than or equal to 32 (got 16)"),
             ("data", "train_images = 1.0", "should be a valid integer (got 1.0)"),
             ("data", "flip = 1", "should be a valid boolean (got 1)"),
             ("data", "path = 3", "should be a valid string (got 3)"),

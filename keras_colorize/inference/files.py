@@ -26,7 +26,7 @@ from keras_colorize.images import (
     write_image,
 )
 from keras_colorize.inference.prediction import ab_predictor, squash
-from keras_colorize.inference.recolor import max_chroma, recolor
+from keras_colorize.inference.recolor import recolor
 
 BATCH_SIZE = 32
 
@@ -58,7 +58,8 @@ class _Task:
     charge: int = 0
     picture: Picture | None = None
     square: np.ndarray | None = None
-    error: Exception | None = None
+    failure: str = ""
+    bug: Exception | None = None
 
 
 class _Budget:
@@ -117,9 +118,8 @@ def colorize_files(
     try:
         for _ in range(cores):
             readers.submit(_read_all, waiting, size, budget, arrived)
-        # While the first pictures are read: what takes a while the first time only.
-        writers.submit(max_chroma)
         predict_ab = ab_predictor(generator)
+        # The first run takes long; the first pictures are read meanwhile.
         predict_ab(np.zeros((1, size, size, 3), np.uint8))
         finished = 0
         while finished < len(tasks):
@@ -129,8 +129,8 @@ def colorize_files(
                     ready.append(task)
                     squares.append(task.square)
                     continue
-                if task.error is not None and not isinstance(task.error, ColorizeError):
-                    raise task.error
+                if task.bug is not None:
+                    raise task.bug
                 budget.give(task.charge)
                 finished += 1
                 if progress is not None:
@@ -144,8 +144,8 @@ def colorize_files(
         readers.shutdown()
         writers.shutdown(cancel_futures=True)
     return Summary(
-        done=[task.target for task in tasks if task.error is None],
-        failed=[(task.source, str(task.error)) for task in tasks if task.error is not None],
+        done=[task.target for task in tasks if not task.failure],
+        failed=[(task.source, task.failure) for task in tasks if task.failure],
     )
 
 
@@ -174,8 +174,10 @@ def _read_all(
             task.charge = charge
             task.picture = read_picture(task.source)
             task.square = squash(task.picture.rgb, size)
+        except ColorizeError as error:
+            task.failure = str(error)  # The error itself would keep the picture, by its traceback.
         except Exception as error:
-            task.error = error
+            task.bug = error
         arrived.put(task)
 
 
@@ -186,8 +188,11 @@ def _write(task: _Task, ab: np.ndarray, arrived: queue.SimpleQueue[_Task]) -> No
     try:
         recolor(picture.rgb, ab)
         write_image(task.target, picture.rgb, picture.alpha)
+    except ColorizeError as error:
+        task.failure = str(error)
     except Exception as error:
-        task.error = error
+        task.bug = error
+    del picture  # Before its share of the budget is given back.
     arrived.put(task)
 
 

@@ -80,7 +80,7 @@ def _recolor(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     lightness = _lightness(rgb)
     chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
     x, y = hue * _HUE_STEPS, lightness * _LIGHTNESS_STEPS
-    limit = cv2.remap(max_chroma(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    limit = cv2.remap(_max_chroma(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     scale = limit / np.maximum(chroma, limit)
     lab = cv2.merge([lightness, a * scale, b * scale])
     result = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)
@@ -109,11 +109,25 @@ def _linear_values(count: int) -> np.ndarray:
 
 
 @functools.cache
-def max_chroma() -> np.ndarray:
-    """The greatest chroma inside sRGB: float32, a row for each step of L, a column of hue."""
-    lightness = np.linspace(0, 100, 100 * _LIGHTNESS_STEPS + 1, dtype=np.float32)
+def _max_chroma() -> np.ndarray:
+    """The greatest chroma inside sRGB: float32, a row for each step of L, a column of hue.
+
+    The bisection of `color.fit_gamut`, which takes TensorFlow half a second the first time.
+    """
+    lightness = np.linspace(0, 100, 100 * _LIGHTNESS_STEPS + 1, dtype=np.float32)[:, None]
     hue = np.radians(np.linspace(0, 360, 360 * _HUE_STEPS + 1, dtype=np.float32))
-    lightness, hue = np.meshgrid(lightness, hue, indexing="ij")
-    lab = np.stack([lightness, _MOST_CHROMA * np.cos(hue), _MOST_CHROMA * np.sin(hue)], axis=-1)
-    fitted = color.fit_gamut(lab).numpy()
-    return np.maximum(np.linalg.norm(fitted[..., 1:], axis=-1), 1e-3)
+    fy = (lightness + 16) / 116
+    rgb_from_xyz = np.multiply(color.LINEAR_RGB_FROM_XYZ, color.WHITE_D65, dtype=np.float32)
+    chroma = np.zeros((lightness.size, hue.size), np.float32)
+    step = _MOST_CHROMA
+    for _ in range(12):
+        step /= 2
+        larger = chroma + np.float32(step)
+        f = np.stack(
+            [fy + larger * np.cos(hue) / 500, fy + 0 * hue, fy - larger * np.sin(hue) / 200]
+        )
+        xyz = np.where(f > 6 / 29, f * f * f, (f - 16 / 116) * 3 * (6 / 29) ** 2)
+        rgb = np.tensordot(rgb_from_xyz, xyz, axes=1)
+        inside = (rgb >= -color.GAMUT_TOLERANCE) & (rgb <= 1 + color.GAMUT_TOLERANCE)
+        chroma = np.where(inside.all(axis=0), larger, chroma)
+    return np.maximum(chroma, np.float32(1e-3))

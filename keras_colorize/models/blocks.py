@@ -5,7 +5,12 @@ from collections.abc import Callable
 
 import keras
 
-from keras_colorize.models.layers import BatchNormalization, SpectralConv2D
+from keras_colorize.models.layers import (
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    SpectralConv2D,
+)
 
 LEAKY_SLOPE = 0.2
 
@@ -37,7 +42,7 @@ class Blocks:
     ) -> keras.KerasTensor:
         """A 4x4 convolution, normalized, LeakyReLU 0.2; (N, H, W, C) -> (N, H/strides, ...)."""
         spectral = normalize and self.normalization == "spectral"
-        convolution = SpectralConv2D if spectral else keras.layers.Conv2D
+        convolution = SpectralConv2D if spectral else Conv2D
         x = convolution(
             filters,
             4,
@@ -61,7 +66,7 @@ class Blocks:
         dropout: float = 0.0,
     ) -> keras.KerasTensor:
         """A transposed 4x4 convolution, stride 2, normalized, ReLU, dropout; joined with `skip`."""
-        x = keras.layers.Conv2DTranspose(
+        x = Conv2DTranspose(
             filters,
             4,
             strides=2,

@@ -17,7 +17,7 @@ def patch_discriminator(
     """Builds the discriminator of the original: at 32x32 and 64 filters 2.77 M parameters.
 
     Args:
-        image_size: height and width of the input; a multiple of 16.
+        image_size: height and width of the input; a multiple of 16, at least 32.
         filters: channels of the first block; the deepest has eight times as many.
         normalization: "batch", "instance", "spectral" or "none".
         initial_weights: "normal" for N(0, 0.02), "keras" for Keras's defaults.

@@ -1,7 +1,7 @@
 """The layers that Keras lacks, or computes otherwise than the PyTorch original."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -72,7 +72,80 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
-class SpectralConv2D(keras.layers.Conv2D):
+class Conv2D(keras.layers.Conv2D):
+    """Keras's convolution; 4x4 kernels of stride 2 on small pictures as one matrix product.
+
+    There the kernels are larger than the pictures, and oneDNN's convolutions spend most of their
+    time bringing kernels into their own layout and back.
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Convolves (N, H, W, C) with (h, w, C, filters)."""
+        if not _is_product(self, inputs.shape[1:3]):
+            return super().convolution_op(inputs, kernel)
+        patches = _patches(inputs)
+        _, height, width, depth = patches.shape
+        outputs = tf.reshape(patches, (-1, depth)) @ tf.reshape(kernel, (depth, -1))
+        return tf.reshape(outputs, (-1, height, width, self.filters))
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras's transposed convolution; 4x4 kernels of stride 2 to small pictures as in `Conv2D`."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Convolves (N, H, W, C) to (N, 2H, 2W, filters), in 4x4 and stride 2."""
+        _, height, width, depth = inputs.shape
+        if not _is_product(self, self.compute_output_shape(inputs.shape)[1:3]):
+            return super().call(inputs)
+        kernel = tf.reshape(self.kernel, (-1, depth))
+        patches = tf.matmul(tf.reshape(inputs, (-1, depth)), kernel, transpose_b=True)
+        patches = tf.reshape(patches, (-1, height, width, kernel.shape[0]))
+        return tf.nn.bias_add(_overlap(patches), tf.cast(self.bias, patches.dtype))
+
+
+SMALL = 8
+"""Up to this many pixels a side the matrix product is faster."""
+
+
+def _is_product(layer: keras.layers.Layer, sides: Iterable[int | None]) -> bool:
+    """Whether `layer` maps between pictures of these even sides and their halves, 4x4 to 1."""
+    form = (layer.kernel_size, layer.strides, layer.padding)
+    small = all(side in range(2, SMALL + 1, 2) for side in sides)
+    return form == ((4, 4), (2, 2), "same") and small
+
+
+@tf.custom_gradient
+def _patches(pictures: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """What a 4x4 kernel of stride 2 sees at each place: (N, 2H, 2W, C) -> (N, H, W, 16 * C)."""
+    patches = tf.image.extract_patches(
+        pictures, (1, 4, 4, 1), (1, 2, 2, 1), (1, 1, 1, 1), padding="SAME"
+    )
+    return patches, _overlap
+
+
+@tf.custom_gradient
+def _overlap(patches: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """Lays patches where `_patches` takes them and adds them up: its gradient, as it is its."""
+    _, height, width, depth = patches.shape
+    quarters = tf.reshape(patches, (-1, height, width, 2, 2, 2, 2, depth // 16))
+    # A patch is 2x2 blocks of 2x2 pixels; each lies on a block of its neighbours.
+    blocks = tf.add_n(
+        [
+            tf.pad(
+                quarters[:, :, :, y, :, x],
+                ((0, 0), (y, 1 - y), (x, 1 - x), (0, 0), (0, 0), (0, 0)),
+            )
+            for y in (0, 1)
+            for x in (0, 1)
+        ]
+    )
+    blocks = tf.reshape(blocks, (-1, height + 1, width + 1, depth // 4))
+    return tf.nn.depth_to_space(blocks, 2)[:, 1:-1, 1:-1], _patches
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class SpectralConv2D(Conv2D):
     """Convolution whose kernel is divided by its largest singular value.
 
     One step of power iteration in every forward pass in training; the gradient flows through

@@ -203,15 +203,19 @@ class Checkpoints(keras.callbacks.Callback):
         self.progress.batch = self.first_batch + batch + 1
         if self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
             self._save()
+            self._stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves, then shows the epoch in history.csv."""
         self.progress.epoch, self.progress.batch, self.progress.seconds = epoch + 1, 0, 0.0
         self._save()
         self.run.write_history(self.progress.history)
+        self._stop_if_asked()
 
     def _save(self) -> None:
         save_state(self.run.state_file, self.model, self.progress)
         self.saved = time.monotonic()
+
+    def _stop_if_asked(self) -> None:
         if self.interrupted:
             raise KeyboardInterrupt

@@ -61,6 +61,9 @@ def train(
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
         if progress.history:
             run.write_history(progress.history)
+        if verbose:
+            done = f"{progress.epoch} epochs and {progress.batch} of {batches} batches"
+            print(f"{run.path}: goes on after {done}")
 
     folder = run.path / "tensorboard"
     curves = tf.summary.create_file_writer(str(folder / "train"))

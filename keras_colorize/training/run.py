@@ -43,7 +43,8 @@ class Run:
         """
         recipe_file = path / "recipe.toml"
         if not recipe_file.exists():
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            # A process killed while it wrote the recipe leaves a hidden file.
+            if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
                 raise ColorizeError(f"{path}: exists and is no run; choose another name")
             write_text(recipe_file, recipe.to_toml())
         run = cls(path)
@@ -92,9 +93,14 @@ class Run:
         """One row an epoch: `epoch`, `seconds`, losses, `val_` ones, learning rates."""
         if not self.history_file.exists():
             return []
-        with self.history_file.open(newline="", encoding="utf-8") as file:
-            rows = [{key: float(text) for key, text in row.items()} for row in csv.DictReader(file)]
-        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+        try:
+            with self.history_file.open(newline="", encoding="utf-8") as file:
+                rows = [{k: float(text) for k, text in row.items()} for row in csv.DictReader(file)]
+            return [{**row, "epoch": int(row["epoch"])} for row in rows]
+        except (ValueError, KeyError, TypeError):
+            raise ColorizeError(
+                f"{self.history_file}: not a run's history; delete it, and fit writes it anew"
+            ) from None
 
     @property
     def is_finished(self) -> bool:

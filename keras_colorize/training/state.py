@@ -1,6 +1,8 @@
 """Everything a training needs to go on exactly where it stopped, in one file."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +13,9 @@ import numpy as np
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
 from keras_colorize.training.colorizer import Colorizer
+
+# What `np.load` and taking the progress out of it raise for other and for damaged files.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass
@@ -47,11 +52,13 @@ def load_state(path: Path, colorizer: Colorizer) -> Progress:
     """
     variables = dict(_variables(colorizer))
     try:
-        with np.load(path) as file:
-            progress = Progress(**json.loads(str(file["progress"])))
-            values = {name: file[name] for name in variables}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with path.open("rb") as file, np.load(file) as arrays:
+            values = dict(arrays)
+        progress = Progress(**json.loads(str(values.pop("progress"))))
+    except _UNREADABLE as error:
         raise ColorizeError(f"{path}: no state of this recipe's networks: {error}") from None
+    if {k: v.shape for k, v in values.items()} != {k: v.shape for k, v in variables.items()}:
+        raise ColorizeError(f"{path}: no state of this recipe's networks: it is of others")
     for name, variable in variables.items():
         variable.assign(values[name])
     return progress

@@ -71,7 +71,7 @@ def test_bad_files_are_reported_and_the_rest_done(folder, tmp_path, generator):
 
 
 def _with_alpha():
-    return np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 9, np.uint8)
+    return np.zeros((40, 60, 3), np.uint8), np.full((40, 60), 9, np.uint8)
 
 
 def test_nothing_is_overwritten_without_force(folder, tmp_path, generator):
@@ -127,7 +127,7 @@ def test_mistakes_are_told_before_any_work(folder, tmp_path, generator, inputs, 
 
 def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, generator):
     out = tmp_path / "out"
-    for number in range(40):
+    for number in range(300):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
     threads = threading.active_count()
 
@@ -139,24 +139,24 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, generat
         colorize_files([folder], out, generator, progress=interrupt)
     assert threading.active_count() == threads
     written = files_below(out)
-    assert 5 <= len(written) < 30
+    assert 5 <= len(written) < 200  # Of those begun, 128 at most.
     for name in written:
         read_picture(out / name)
 
 
 def test_memory_is_bounded(folder, tmp_path, generator, monkeypatch):
-    # Room for two pictures of 40x60: the reader waits, and 64x48 goes alone.
-    monkeypatch.setattr(files, "_PIXELS_IN_FLIGHT", 2500)
-    held, most = set(), []
+    # Room for two pictures of 40x60: readers wait.
+    monkeypatch.setattr(files, "_PIXELS_IN_FLIGHT", 4800)
+    held, sums = {}, []
 
     class Watched(Picture):
         def __init__(self, rgb, alpha=None):
             super().__init__(rgb, alpha)
-            held.add(id(self))
-            most.append(len(held))
+            held[id(self)] = rgb.shape[0] * rgb.shape[1]
+            sums.append(sum(list(held.values())))
 
         def __del__(self):
-            held.discard(id(self))
+            del held[id(self)]
 
     def watched_read(path):
         picture = read_picture(path)
@@ -165,6 +165,19 @@ def test_memory_is_bounded(folder, tmp_path, generator, monkeypatch):
     monkeypatch.setattr(files, "read_picture", watched_read)
     for number in range(20):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
+    write_image(folder / "alpha.png", *_with_alpha())
+    for number in range(20):  # Failures must not hold on to their pictures.
+        (folder / f"alpha{number}.jpg").write_bytes((folder / "alpha.png").read_bytes())
     summary = colorize_files([folder], tmp_path / "out", generator)
-    assert len(summary.done) == 26
-    assert max(most) <= 3
+    assert len(summary.done) == 27
+    assert len(summary.failed) == 20
+    assert 2400 <= max(sums) <= 4800
+
+
+def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, generator, monkeypatch):
+    def broken(rgb, ab):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(files, "recolor", broken)
+    with pytest.raises(ZeroDivisionError):
+        colorize_files([folder], tmp_path / "out", generator)

@@ -88,14 +88,15 @@ class TestBatchNormalization:
 class TestSpectralConv2D:
     SIZE, CHANNELS, FILTERS = 4, 3, 8
 
-    def make(self) -> SpectralConv2D:
+    @classmethod
+    def make(cls) -> SpectralConv2D:
         layer = SpectralConv2D(
-            self.FILTERS,
-            self.SIZE,
+            cls.FILTERS,
+            cls.SIZE,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.3, seed=1),
             bias_initializer=keras.initializers.RandomNormal(seed=2),
         )
-        layer.build((None, self.SIZE, self.SIZE, self.CHANNELS))
+        layer.build((None, cls.SIZE, cls.SIZE, cls.CHANNELS))
         return layer
 
     @pytest.fixture
@@ -103,18 +104,20 @@ class TestSpectralConv2D:
         return self.make()
 
     @pytest.fixture(scope="class")
-    def settled(self):
+    @classmethod
+    def settled(cls):
         """After so many iterations that only rounding moves the vectors."""
-        layer = self.make()
+        layer = cls.make()
         for _ in range(150):
-            self.effective_matrix(layer, training=True)
+            cls.effective_matrix(layer, training=True)
         return layer
 
-    def effective_matrix(self, layer, training=False) -> np.ndarray:
+    @classmethod
+    def effective_matrix(cls, layer, training=False) -> np.ndarray:
         """The normalized kernel as (fan-in, filters): what single ones at each place come to."""
-        fan_in = self.SIZE * self.SIZE * self.CHANNELS
+        fan_in = cls.SIZE * cls.SIZE * cls.CHANNELS
         ones = np.eye(fan_in, dtype="float32")
-        ones = ones.reshape(fan_in, self.SIZE, self.SIZE, self.CHANNELS)
+        ones = ones.reshape(fan_in, cls.SIZE, cls.SIZE, cls.CHANNELS)
         return layer(ones, training=training).numpy()[:, 0, 0] - layer.bias.numpy()
 
     def test_largest_singular_value_approaches_one(self, layer):

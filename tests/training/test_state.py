@@ -1,28 +1,117 @@
+import json
+
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.models import patch_discriminator, unet_generator
-from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
-from keras_colorize.training.losses import bce_discriminator_loss, bce_generator_loss, l1_loss
+from keras_colorize.models import unet_generator
+from keras_colorize.training.colorizer import Colorizer
+from keras_colorize.training.losses import l1_loss
 from keras_colorize.training.optimizers import Adam
 from keras_colorize.training.state import Progress, load_state, save_state
 
-SIZE = 16
+PROGRESS = Progress(
+    "these pictures", epoch=2, batch=5, seconds=1.25, history=[{"epoch": 1, "val_l1_loss": 0.1 / 3}]
+)
 
 
-def make(filters: int = 2, seed: int = 0, normalization: str = "spectral") -> AdversarialColorizer:
-    colorizer = AdversarialColorizer(
-        unet_generator(SIZE, filters=filters, seed=seed),
-        patch_discriminator(32, filters=filters, seed=seed, normalization=normalization)
-        if SIZE == 32
-        else _discriminator(filters, seed, normalization),
-        l1_loss,
-        reconstruction_weight=0.9,
-        adversarial_losses=(bce_generator_loss, bce_discriminator_loss),
-        real_target=0.9,
-    )
-    colorizer.compile(Adam(1e-3), Adam(1e-3))
-    return colorizer
+def variables(colorizer: Colorizer) -> list[keras.Variable]:
+    """All that training changes."""
+    owners = [part for pair in colorizer.networks.values() for part in pair]
+    return [v for owner in [*owners, *colorizer.means.values()] for v in owner.variables]
+
+
+def values(colorizer: Colorizer) -> list[np.ndarray]:
+    return [variable.numpy() for variable in variables(colorizer)]
+
+
+@pytest.fixture
+def colorizer(small_colorizer):
+    return small_colorizer(normalization="spectral", dropout=0.5)
+
+
+@pytest.fixture
+def state(tmp_path, small_colorizer, batch):
+    """The state after a step, and the colorizer that made it."""
+    colorizer = small_colorizer(seed=1, normalization="spectral", dropout=0.5)
+    colorizer.train_step(batch)
+    path = tmp_path / "checkpoints" / "state.npz"
+    save_state(path, colorizer, PROGRESS)
+    return path, colorizer
+
+
+def test_round_trip(state, colorizer):
+    path, original = state
+    before = values(colorizer)
+    assert load_state(path, colorizer) == PROGRESS
+    np.testing.assert_equal(values(colorizer), values(original))
+    changed = [not np.array_equal(*pair) for pair in zip(before, values(colorizer), strict=True)]
+    # All but biases that start at zero, constants of the optimizers and such.
+    assert sum(changed) > 0.8 * len(changed)
+
+
+def test_training_goes_on_as_it_would_have(state, colorizer, batch):
+    path, original = state
+    load_state(path, colorizer)
+    for _ in range(2):
+        for one in (colorizer, original):
+            one.train_step(batch)
+    np.testing.assert_equal(values(colorizer), values(original))
+
+
+def test_holds_everything_that_a_step_changes(colorizer, batch):
+    """No variable that trains is out of the state's sight."""
+    seen = {id(variable) for variable in variables(colorizer)}
+    colorizer.train_step(batch)
+    owners = (colorizer, colorizer.generator_optimizer, colorizer.discriminator_optimizer)
+    hidden = [v for owner in owners for v in owner.variables if id(v) not in seen]
+    assert [v.path for v in hidden] == []
+
+
+def test_replaces_the_file_whole(state):
+    path, original = state
+    save_state(path, original, Progress("others"))
+    with np.load(path) as file:
+        assert json.loads(str(file["progress"]))["pictures"] == "others"
+    assert [file.name for file in path.parent.iterdir()] == ["state.npz"]
+
+
+def test_files_that_are_no_state(state, colorizer):
+    path, _ = state
+    content = path.read_bytes()
+    before = values(colorizer)
+    for damaged in (b"", b"no state", content[:100], content[: len(content) // 2], content[:-9]):
+        path.write_bytes(damaged)
+        with pytest.raises(ColorizeError, match=r"state\.npz: no state of this recipe's networks"):
+            load_state(path, colorizer)
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
+    with pytest.raises(ColorizeError, match=r"state\.npz: no state of this recipe's networks"):
+        load_state(path, colorizer)
+    path.unlink()
+    with pytest.raises(ColorizeError, match=r"state\.npz: .*No such file"):
+        load_state(path, colorizer)
+    np.testing.assert_equal(values(colorizer), before)
+
+
+@pytest.mark.parametrize(
+    "options", [{"filters": 3}, {"normalization": "batch"}, {"normalization": "none"}]
+)
+def test_the_state_of_other_networks(state, small_colorizer, options):
+    path, _ = state
+    other = small_colorizer(**{"normalization": "spectral", "dropout": 0.5} | options)
+    before = values(other)
+    with pytest.raises(ColorizeError, match="no state of this recipe's networks"):
+        load_state(path, other)
+    np.testing.assert_equal(values(other), before)
+
+
+def test_the_state_of_a_gan_is_none_of_a_cnn(state):
+    path, _ = state
+    plain = Colorizer(unet_generator(filters=2, dropout=0.5), l1_loss)
+    plain.compile(Adam(1e-3))
+    before = values(plain)
+    with pytest.raises(ColorizeError, match="no state of this recipe's networks"):
+        load_state(path, plain)
+    np.testing.assert_equal(values(plain), before)

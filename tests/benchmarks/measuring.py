@@ -1,0 +1,113 @@
+"""How things are measured here: sides that take turns, medians, ratios within one run."""
+
+import importlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_colorize.startup import load_tensorflow
+
+Seconds = dict[str, list[float]]
+"""Side -> seconds of each round."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        data: a folder of pictures, or None for painted scenes.
+        rounds: how often each side is measured.
+        pictures: how many pictures of 512x512 are colorized.
+        minutes: how long each run of the quality protocol trains.
+        seeds: how many runs of each precision it trains.
+    """
+
+    data: Path | None = None
+    rounds: int = 5
+    pictures: int = 1_000
+    minutes: float = 15.0
+    seeds: int = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: what was measured.
+        value: the figure.
+        unit: of the figure.
+        bar: what is asked of it, as ">= 1.25"; None if nothing is.
+        detail: the raw figures behind it.
+    """
+
+    what: str
+    value: float
+    unit: str
+    bar: str | None = None
+    detail: object = None
+
+    @property
+    def is_reached(self) -> bool | None:
+        """Whether the figure is on the right side of its bar."""
+        if self.bar is None:
+            return None
+        relation, limit = self.bar.split()
+        return self.value >= float(limit) if relation == ">=" else self.value <= float(limit)
+
+
+def run(name: str, options: Options) -> list[Row]:
+    """Runs the benchmark of this name."""
+    load_tensorflow()
+    return importlib.import_module(f"tests.benchmarks.{name}").measure(options)
+
+
+def alternate(sides: Mapping[str, Callable[[], object]], rounds: int) -> Seconds:
+    """Times each side once a round, after a warm-up; every other round in reverse order."""
+    for side in sides.values():
+        side()
+    seconds: Seconds = {name: [] for name in sides}
+    for number in range(rounds):
+        for name in sides if number % 2 else reversed(sides):
+            start = time.perf_counter()
+            sides[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def speedup(seconds: Seconds, side: str, other: str) -> float:
+    """How many times faster `side` is than `other`: the median over the rounds."""
+    return statistics.median(
+        theirs / ours for ours, theirs in zip(seconds[side], seconds[other], strict=True)
+    )
+
+
+def medians(seconds: Seconds, count: int) -> dict[str, float]:
+    """Things a second of each side, where a round handles `count`."""
+    return {name: round(count / statistics.median(values), 1) for name, values in seconds.items()}
+
+
+def peak_memory(code: str, *arguments: str) -> float:
+    """Runs Python code in a process of its own; the most memory it held, in MiB.
+
+    Raises:
+        subprocess.CalledProcessError: if it fails.
+    """
+    # The kernel's high-water mark of this very process; that of `getrusage` is inherited.
+    report = "\nprint([int(x.split()[1]) for x in open('/proc/self/status') if 'VmHWM' in x][0])"
+    command = [sys.executable, "-c", code + report, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def tensorflow_memory() -> float:
+    """The most memory, in MiB, that TensorFlow holds once it is imported and has run something."""
+    return peak_memory(
+        "from keras_colorize.startup import load_tensorflow; load_tensorflow();"
+        "import tensorflow as tf; tf.function(lambda: tf.ones(1) + 1)()"
+    )

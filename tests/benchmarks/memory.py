@@ -1,0 +1,46 @@
+"""Memory, and time, of a whole `fit` on 50,000 pictures of 32x32: an epoch with all it leaves."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+
+from tests.benchmarks.measuring import Options, Row, peak_memory, tensorflow_memory
+from tests.benchmarks.training_step import random_pictures
+
+FIT = """
+import sys, keras_colorize
+keras_colorize.fit("paintings_gan_batch_norm", runs=sys.argv[1], overrides=sys.argv[2:], verbose=0)
+"""
+COUNTS = {"train": 50_000, "validation": 2_000}
+
+
+def measure(options: Options) -> list[Row]:
+    """The peak above TensorFlow's own, in both precisions."""
+    tensorflow = tensorflow_memory()
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for split, count in COUNTS.items():
+            (folder / "data" / split).mkdir(parents=True)
+            for index, picture in enumerate(random_pictures(count)):
+                cv2.imwrite(str(folder / "data" / split / f"{index:05d}.png"), picture)
+        overrides = [f"data.path={folder / 'data'}", "training.epochs=1"]
+        overrides += [f"data.{split}_images={count}" for split, count in COUNTS.items()]
+        for precision in ("float32", "mixed_bfloat16"):
+            start = time.perf_counter()
+            settings = [*overrides, f"training.precision={precision}", "training.keep_epochs=[1]"]
+            peak = peak_memory(FIT, str(folder / precision), *settings)
+            seconds = time.perf_counter() - start
+            detail = {"peak": peak, "TensorFlow": tensorflow, "seconds": seconds}
+            rows.append(
+                Row(
+                    f"memory of fit on 50,000 pictures, {precision}",
+                    peak - tensorflow,
+                    "MiB",
+                    "<= 1024",
+                    detail,
+                )
+            )
+    return rows

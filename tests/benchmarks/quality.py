@@ -1,0 +1,70 @@
+"""Quality at equal wall clock: bfloat16 and float32 train as long on the same paintings."""
+
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_colorize import Run, build, load
+from keras_colorize.evaluation.report import judge
+from keras_colorize.models import predict_ab
+from tests.benchmarks.measuring import Options, Row
+
+COMMAND = "from keras_colorize import cli; cli.main()"
+RECIPE = "paintings_gan_batch_norm"
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+def measure(options: Options) -> list[Row]:
+    """How much worse bfloat16's best epoch is on the validation pictures, of other artists."""
+    if options.data is None:
+        raise SystemExit("quality: needs real paintings, a folder an artist: --data FOLDER")
+    figures: dict[str, dict[str, list[float]]] = {
+        name: {precision: [] for precision in PRECISIONS} for name in ("L1", "CIEDE2000")
+    }
+    with tempfile.TemporaryDirectory() as runs:
+        for seed in range(options.seeds):
+            for precision in PRECISIONS if seed % 2 else PRECISIONS[::-1]:
+                run = _train(options, Path(runs), precision, seed)
+                figures["L1"][precision].append(min(row["val_l1_loss"] for row in run.history))
+                figures["CIEDE2000"][precision].append(_ciede2000(run))
+    rows = []
+    for name, found in figures.items():
+        whole, half = (statistics.mean(found[precision]) for precision in PRECISIONS)
+        spread = max(max(values) - min(values) for values in found.values())
+        what = f"{name} after {options.minutes:g} minutes, bfloat16 less float32"
+        rows.append(Row(what, half - whole, "", f"<= {spread:.4g}", found))
+    return rows
+
+
+def _train(options: Options, runs: Path, precision: str, seed: int) -> Run:
+    """Trains until the time is over; start and validation count."""
+    name = f"{precision}-{seed}"
+    settings = [
+        f"data.path={options.data}",
+        "data.split_by=folder",
+        f"training.precision={precision}",
+        f"training.seed={seed}",
+    ]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "fit", RECIPE, "--name", name, "--runs", runs, *overrides]
+    )
+    try:
+        process.wait(60 * options.minutes)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    return Run(runs / name)
+
+
+def _ciede2000(run: Run) -> float:
+    pictures = build.load_pictures(run.recipe.data).validation
+    generator = load(run)
+    predict = tf.function(lambda lightness: predict_ab(generator, lightness))
+    report = judge(pictures.rgb, pictures.names, {"model": predict})
+    return report.summary["model"]["ciede2000"]

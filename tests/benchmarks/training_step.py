@@ -1,0 +1,79 @@
+"""Training steps against PyTorch: as `fit` makes them, fed by tf.data, against batches at hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import torch
+
+from keras_colorize import build, load_recipe
+from keras_colorize.data.pipeline import normalize
+from keras_colorize.data.sources import ImageSet, Splits
+from tests.benchmarks.measuring import Options, Row, alternate, medians, speedup
+from tests.benchmarks.pytorch import Step, best_step, original_step
+
+BATCHES, BATCH_SIZE = 20, 32
+
+
+def random_pictures(count: int, size: int = 32) -> np.ndarray:
+    """uint8, shape (count, size, size, 3): smooth in places, as pictures are."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, size // 8, size // 8, 3), np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def training_epoch(
+    *overrides: str, batches: int = BATCHES, batch_size: int = BATCH_SIZE, size: int = 32
+) -> Callable[[], None]:
+    """An epoch of `fit` on the paintings' recipe, without its callbacks."""
+    settings = (f"data.image_size={size}", f"training.batch_size={batch_size}", *overrides)
+    recipe = load_recipe("paintings_gan_batch_norm", settings)
+    rgb = random_pictures(batches * batch_size, size)
+    images = ImageSet(rgb, ("",) * len(rgb))
+    epoch = tf.Variable(0)
+    pipeline = build.build_training_batches(recipe, Splits(images, images, images), epoch, 0)
+    colorizer = build.build_colorizer(recipe)
+    return lambda: colorizer.fit(pipeline, shuffle=False, verbose=0) and None
+
+
+def _torch_epoch(step: Step) -> Callable[[], None]:
+    pictures = random_pictures(BATCHES * BATCH_SIZE)
+    lab = np.concatenate([part.numpy() for part in normalize(pictures)], axis=-1)
+    batches = torch.from_numpy(lab.transpose(0, 3, 1, 2).copy()).split(BATCH_SIZE)
+
+    def epoch() -> None:
+        for batch in batches:
+            step(batch)
+
+    return epoch
+
+
+def measure(options: Options) -> list[Row]:
+    """float32 and bfloat16 against the original's loop and the best PyTorch."""
+    seconds = alternate(
+        {
+            "float32": training_epoch(),
+            "bfloat16": training_epoch("training.precision=mixed_bfloat16"),
+            "original": _torch_epoch(original_step()),
+            "PyTorch bfloat16": _torch_epoch(best_step(compiled=False)),
+            "PyTorch bfloat16 compiled": _torch_epoch(best_step(compiled=True)),
+        },
+        options.rounds,
+    )
+    detail = {"images/s": medians(seconds, BATCHES * BATCH_SIZE), "seconds": seconds}
+    against_best = min(speedup(seconds, "bfloat16", side) for side in seconds if "Py" in side)
+    return [
+        Row(
+            "step, float32 : original's loop",
+            speedup(seconds, "float32", "original"),
+            "x",
+            ">= 1.25",
+            detail,
+        ),
+        Row(
+            "step, bfloat16 : original's loop",
+            speedup(seconds, "bfloat16", "original"),
+            "x",
+            ">= 2.0",
+        ),
+        Row("step, bfloat16 : best PyTorch", against_best, "x", ">= 1.2"),
+    ]

@@ -1,0 +1,111 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_colorize import build
+from keras_colorize.models.layers import SpectralConv2D
+from keras_colorize.recipe import Recipe, load_recipe
+from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+
+
+def small(name: str, *overrides: str) -> Recipe:
+    recipe = load_recipe(name)
+    filters = ["generator.filters=2"]
+    if recipe.discriminator is not None:
+        filters.append("discriminator.filters=2")
+    return load_recipe(recipe, [*filters, *overrides])
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "steps", "weight", "real_target"),
+    [
+        ("paintings_gan_batch_norm", (3e-4, 6e-5), 60_000, 0.99, 0.9),
+        ("cifar10_gan_spectral_norm", (2e-4, 2e-4), 40_000, 0.985, 1.0),
+    ],
+)
+def test_the_originals_settings_reach_keras(name, rates, steps, weight, real_target):
+    colorizer = build.build_colorizer(small(name))
+    assert type(colorizer) is AdversarialColorizer
+    optimizers = (colorizer.generator_optimizer, colorizer.discriminator_optimizer)
+    for rate, optimizer in zip(rates, optimizers, strict=True):
+        assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.5, 0.999, 1e-8)
+        assert float(optimizer.learning_rate) == pytest.approx(rate * 0.1 ** (1 / steps))
+        optimizer.iterations.assign(steps - 1)
+        assert float(optimizer.learning_rate) == pytest.approx(rate / 10)
+        optimizer.iterations.assign(10 * steps)
+        assert float(optimizer.learning_rate) == pytest.approx(1e-6)
+    assert colorizer.reconstruction_weight == weight
+    assert colorizer.real_target == real_target
+    spectral = [isinstance(layer, SpectralConv2D) for layer in colorizer.discriminator.layers]
+    assert sum(spectral) == (3 if "spectral" in name else 0)
+    kernel = colorizer.generator.get_layer("down5_convolution").kernel.numpy()
+    deviation = 0.02 if "batch" in name else np.sqrt(2 / (16 * 16 * 2))  # Glorot's, 16 to 16
+    assert kernel.std() == pytest.approx(deviation, rel=0.05)
+    assert colorizer.generator.get_layer("up1_dropout").rate == 0.5
+
+
+def test_without_a_discriminator_it_is_a_plain_cnn():
+    colorizer = build.build_colorizer(small("paintings_cnn"))
+    assert type(colorizer) is Colorizer
+    assert float(colorizer.generator_optimizer.learning_rate) == pytest.approx(3e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("reconstruction", ["l1", "l2", "huber"])
+def test_reconstruction_losses(reconstruction):
+    recipe = small("paintings_cnn", f"losses.reconstruction={reconstruction}")
+    loss = build.build_colorizer(recipe).reconstruction_loss
+    assert loss.__name__ == f"{reconstruction}_loss"
+
+
+def test_seeds():
+    """Another seed, other weights; and the two networks don't draw the same."""
+
+    def kernels(seed: int) -> list[np.ndarray]:
+        colorizer = build.build_colorizer(small("quickstart", f"training.seed={seed}"))
+        networks = (colorizer.generator, colorizer.discriminator)
+        return [network.get_layer("down2_convolution").kernel.numpy() for network in networks]
+
+    first, again, other = kernels(0), kernels(0), kernels(1)
+    np.testing.assert_array_equal(first, again)
+    distinct = {kernel.tobytes() for kernel in (*first, *other)}
+    assert len(distinct) == 4
+
+
+def test_precision_is_the_networks_alone():
+    recipe = small("quickstart", "training.precision=mixed_bfloat16")
+    colorizer = build.build_colorizer(recipe)
+    for network in (colorizer.generator, colorizer.discriminator):
+        assert network.get_layer("down2_convolution").compute_dtype == "bfloat16"
+        assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_batches_follow_the_recipe():
+    overrides = ["data.train_images=10", "data.validation_images=6", "data.test_images=0"]
+    recipe = small("quickstart", *overrides, "training.batch_size=4", "data.flip=false")
+    splits = build.load_pictures(recipe.data)
+    epoch = tf.Variable(0)
+    training = build.build_training_batches(recipe, splits, epoch, 1)
+    assert [len(lightness) for lightness, _ in training] == [4, 2]
+    validation = build.build_validation_batches(recipe, splits)
+    assert [len(lightness) for lightness, _ in validation] == [4, 2]
+
+
+def test_fingerprint_is_of_the_pictures():
+    def fingerprint(*overrides: str) -> str:
+        counts = ["data.train_images=3", "data.validation_images=2", "data.test_images=1"]
+        return build.fingerprint(build.load_pictures(small("quickstart", *counts, *overrides).data))
+
+    first = fingerprint()
+    assert fingerprint("data.test_images=0") == first
+    changed = {fingerprint(f"data.{key}") for key in ("train_images=4", "validation_images=3")}
+    assert first not in changed and len(changed) == 2
+
+
+def test_painted_scenes_have_default_counts():
+    data = load_recipe("quickstart").data.model_copy(
+        update={"train_images": 1, "validation_images": None, "test_images": 0}
+    )
+    splits = build.load_pictures(data)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (1, 200, 0)

@@ -1,0 +1,164 @@
+"""The console script in real processes; few load TensorFlow, since that takes seconds."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_colorize
+from keras_colorize.recipe import recipe_paths
+
+COMMAND = [sys.executable, "-m", "keras_colorize.cli"]
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Calls the script in an empty folder: exit code, stdout, stderr."""
+    # As in a user's shell; the tests quiet TensorFlow themselves.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+
+    def call(*arguments: str | Path, python: list[str] | None = None) -> tuple[int, str, str]:
+        interpreter, *module = COMMAND
+        done = subprocess.run(
+            [interpreter, *(python or []), *module, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=120,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return call
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "-h"], ["--version"]])
+def test_help_and_version_load_no_heavy_library(call, arguments):
+    code, output, log = call(*arguments, python=["-X", "importtime"])
+    assert code == 0
+    assert output
+    imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
+    assert "typer" in imported
+    heavy = {"tensorflow", "keras", "numpy", "cv2", "matplotlib", "PIL"}
+    assert not imported & heavy
+
+
+def test_version(call):
+    assert call("--version") == (0, f"{keras_colorize.__version__}\n", "")
+
+
+def test_help_names_every_command(call):
+    code, output, errors = call("--help")
+    assert (code, errors) == (0, "")
+    assert output.startswith("Usage: keras-colorize [OPTIONS] COMMAND")
+    commands = re.findall(r"^  ([a-z]+)  ", output.partition("Commands:")[2], re.MULTILINE)
+    assert commands == [
+        *("fit", "evaluate", "compare", "colorize", "export", "plot", "recipes", "validate"),
+        "data",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--debug"], ["data"]])
+def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
+    code, output, errors = call(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith("Usage: keras-colorize ")
+    assert "Commands:" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fti"], 2, "No such command 'fti'"),
+        (["fit"], 2, "Missing argument 'recipe'"),
+        (["fit", "quickstart", "--epochs", "3"], 2, "No such option: --epochs"),
+        (["evaluate", "model"], 2, "Missing option '--data'"),
+        (["compare", "a", "--data", ".", "--size", "0"], 2, "Invalid value for '--size'"),
+        (["validate", "quikstart"], 1, "quikstart: no recipe of this name; the installed ones are"),
+        (["validate", "my.toml"], 1, "my.toml: No such file or directory"),
+        (["fit", "quickstart", "--set", "epochs=3"], 1, "--set epochs=3: must be table.key=VALUE"),
+        (["fit", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
+        (["fit", "paintings_cnn", "--set", "data.path=x"], 1, 'no such folder (got "x")'),
+        (["evaluate", "nothing", "--data", "."], 1, "nothing: no model: neither a run, a .keras"),
+        (["colorize", "a.png", "-o", "b"], 1, "--model is missing: name a run"),
+        (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
+        (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
+    ],
+)
+def test_failures_are_one_line(call, tmp_path, arguments, code, message):
+    found, output, errors = call(*arguments)
+    assert (found, output) == (code, "")
+    assert errors.count("\n") == 1
+    assert errors.startswith("keras-colorize: ") and message in errors
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_every_mistake_of_a_recipe_is_a_line(call, tmp_path):
+    (tmp_path / "my.toml").write_text("[data]\nsource = 3\n\n[training]\nepochs = true\n")
+    assert call("validate", "my.toml") == (
+        1,
+        "",
+        "keras-colorize: my.toml:2: data.source: "
+        "should be 'folder', 'cifar10' or 'painted_scenes' (got 3)\n"
+        "keras-colorize: my.toml:5: training.epochs: should be a valid integer (got true)\n",
+    )
+
+
+def test_validate_loads_no_tensorflow(call):
+    code, output, log = call("validate", "quickstart", python=["-X", "importtime"])
+    assert (code, output) == (0, "quickstart: valid\n")
+    imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
+    assert "pydantic" in imported
+    assert not imported & {"tensorflow", "keras", "numpy"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--debug", "validate", "nothing"], ["validate", "nothing", "--debug"]]
+)
+def test_debug_shows_the_traceback(call, arguments):
+    code, _, errors = call(*arguments)
+    *traceback, message = errors.splitlines()
+    assert code == 1
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert any("RecipeError: nothing: no recipe of this name" in line for line in traceback)
+    assert message.startswith("keras-colorize: nothing: no recipe of this name")
+
+
+def test_recipes_lists_what_they_cost_and_score(call):
+    code, output, errors = call("recipes")
+    assert (code, errors) == (0, "")
+    assert re.findall(r"^\S+$", output, re.MULTILINE) == list(recipe_paths())
+    for word in ("Needs", "Costs", "Scores"):
+        assert output.count(f"    {word}: ") == len(recipe_paths())
+
+
+def test_a_reader_that_leaves_is_no_news(tmp_path):
+    """As in `keras-colorize recipes | head -1`, but the reader is surely gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*COMMAND, "recipes"], stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+
+
+def test_a_command_with_tensorflow_is_quiet(call, tmp_path):
+    """Colorizing with a model of the layers of our own, one of the pictures damaged."""
+    from keras_colorize.models import unet_generator
+
+    unet_generator(filters=2).save(tmp_path / "model.keras")
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.png").write_text("no picture")
+    code, output, errors = call("colorize", "in", "-o", "out", "--model", "model.keras")
+    assert (code, output) == (1, "1 of 2 pictures colorized: out\n")
+    assert errors.startswith("keras-colorize: in/bad.png: ") and errors.count("\n") == 1
+    with Image.open(tmp_path / "out" / "good.png") as colorized:
+        assert (colorized.size, colorized.mode) == ((30, 20), "RGB")

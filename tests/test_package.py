@@ -1,0 +1,32 @@
+import subprocess
+import sys
+
+import pytest
+
+import keras_colorize
+
+
+def test_public_names():
+    names = (
+        "fit evaluate compare colorize load export plot load_recipe Recipe RecipeError Run Report"
+    )
+    assert set(keras_colorize.__all__) == {*names.split(), "ColorizeError"}
+    for name in keras_colorize.__all__:
+        assert getattr(keras_colorize, name).__name__ == name
+        assert name in dir(keras_colorize)
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="keras_colorize' has no attribute 'colourize'"):
+        keras_colorize.colourize  # noqa: B018
+
+
+def test_names_load_when_they_are_used():
+    script = """
+import sys, keras_colorize
+heavy = {"tensorflow", "keras", "numpy", "pydantic", "keras_colorize.api"}
+assert not heavy & sys.modules.keys()
+keras_colorize.Run, keras_colorize.load_recipe, keras_colorize.fit
+assert not {"tensorflow", "keras"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,145 @@
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_colorize.recipe import load_recipe
+from keras_colorize.training.callbacks import Checkpoints, History, Models, ProgressBar
+from keras_colorize.training.run import Run
+from keras_colorize.training.state import Progress, load_state
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.open(tmp_path / "run", load_recipe("quickstart", ["training.keep_epochs=[1,3]"]))
+
+
+@pytest.fixture
+def progress():
+    return Progress("pictures")
+
+
+@pytest.fixture
+def colorizer(small_colorizer):
+    return small_colorizer()
+
+
+ROW = {"epoch": 1, "seconds": 1.0, "val_l1_loss": 0.5}
+
+
+class TestCheckpoints:
+    def make(self, run, progress, colorizer, minutes: float) -> Checkpoints:
+        checkpoints = Checkpoints(run, progress, minutes, epoch=tf.Variable(0))
+        checkpoints.set_model(colorizer)
+        checkpoints.on_epoch_begin(0)
+        return checkpoints
+
+    def test_saves_when_it_is_time(self, run, progress, colorizer):
+        checkpoints = self.make(run, progress, colorizer, minutes=0.2 / 60)
+        checkpoints.on_train_batch_end(0)
+        assert not run.state_file.exists()
+        time.sleep(0.25)
+        checkpoints.on_train_batch_end(1)
+        assert load_state(run.state_file, colorizer).batch == 2
+        checkpoints.on_train_batch_end(2)
+        assert load_state(run.state_file, colorizer).batch == 2
+
+    def test_saves_every_epoch_and_shows_it(self, run, progress, colorizer):
+        checkpoints = self.make(run, progress, colorizer, minutes=60)
+        checkpoints.on_train_batch_end(0)
+        progress.history.append(ROW)
+        checkpoints.on_epoch_end(0)
+        saved = load_state(run.state_file, colorizer)
+        assert (saved.epoch, saved.batch, saved.seconds) == (1, 0, 0)
+        assert run.history == saved.history == [ROW]
+
+    def test_stops_after_the_batch_when_asked(self, run, progress, colorizer):
+        checkpoints = self.make(run, progress, colorizer, minutes=60)
+        checkpoints.interrupted = True
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.on_train_batch_end(4)
+        assert load_state(run.state_file, colorizer).batch == 5
+
+    def test_an_epoch_is_shown_though_asked_to_stop(self, run, progress, colorizer):
+        """As when the signal comes during validation."""
+        checkpoints = self.make(run, progress, colorizer, minutes=60)
+        progress.history.append(ROW)
+        checkpoints.interrupted = True
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.on_epoch_end(0)
+        assert load_state(run.state_file, colorizer).epoch == 1
+        assert run.history == [ROW]
+
+    def test_tells_the_batches_the_epoch(self, run, progress, colorizer):
+        epoch = tf.Variable(0)
+        Checkpoints(run, progress, 60, epoch).on_epoch_begin(7)
+        assert int(epoch) == 7
+
+    def test_takes_up_the_means_once(self, run, progress):
+        mean = keras.Variable(0.0)
+        checkpoints = Checkpoints(run, progress, 60, tf.Variable(0), [(mean, np.float32(3))])
+        checkpoints.on_epoch_begin(0)
+        assert float(mean) == 3
+        mean.assign(0.0)
+        checkpoints.on_epoch_begin(1)
+        assert float(mean) == 0
+
+
+def test_models_are_kept_when_they_are_due(run, progress, colorizer):
+    models = Models(run, progress)
+    models.set_model(colorizer)
+    kept = {}
+    bias = colorizer.generator.get_layer("final_convolution").bias
+    for epoch, loss in enumerate([0.5, 0.4, 0.45]):
+        bias.assign([epoch, epoch])
+        progress.history.append({"val_l1_loss": loss})
+        models.on_epoch_end(epoch)
+        kept = {
+            name: keras.saving.load_model(path).get_layer("final_convolution").bias[0]
+            for name, path in run.models.items()
+        }
+        assert float(kept["last"]) == epoch
+    assert {name: float(number) for name, number in kept.items()} == {
+        "best": 1,
+        "epoch_0001": 0,
+        "epoch_0003": 2,
+        "last": 2,
+    }
+
+
+def test_history_counts_the_seconds_before_an_interruption(progress, colorizer):
+    progress.seconds = 1000.0
+    history = History(progress)
+    history.set_model(colorizer)
+    history.on_epoch_begin(0)
+    history.on_train_batch_end(0)
+    assert 1000 <= progress.seconds < 1100
+    history.on_epoch_end(4, {"l1_loss": tf.constant(0.5), "val_l1_loss": 0.25})
+    (row,) = progress.history
+    assert 1000 <= row.pop("seconds") < 1100
+    assert row == {
+        "epoch": 5,
+        "generator_learning_rate": pytest.approx(0.01),
+        "discriminator_learning_rate": pytest.approx(0.01),
+        "l1_loss": 0.5,
+        "val_l1_loss": 0.25,
+    }
+
+
+def test_progress_bar_goes_on_where_the_epoch_stopped(progress, capsys):
+    progress.batch = 6
+    bar = ProgressBar(10, progress)
+    bar.set_params({"epochs": 2, "steps": 4, "verbose": 1})
+    bar.on_train_begin()
+    bar.on_epoch_begin(0)
+    logs = {"l1_loss": 0.5, "generator_loss": 0.7}
+    for batch in range(4):
+        bar.on_train_batch_end(batch, logs)
+    bar.on_epoch_end(0, {**logs, "val_l1_loss": 0.25})
+    shown = capsys.readouterr().out
+    assert "7/10" in shown and "10/10" in shown
+    assert "l1_loss: 0.5000" in shown and "val_l1_loss: 0.2500" in shown
+    assert "generator_loss" not in shown
+    assert "11/10" not in shown and "\n6/10" not in shown

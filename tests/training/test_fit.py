@@ -1,0 +1,381 @@
+"""Whole runs, tiny ones: what they leave, how they stop, what can be done with them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import keras_colorize
+from keras_colorize import ColorizeError, Run
+from keras_colorize.data.painted_scenes import paint_scenes
+from keras_colorize.data.pipeline import normalize
+from keras_colorize.data.sources import load_painted_scenes
+from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+from keras_colorize.training.losses import l1_loss
+
+EPOCHS, BATCHES, VALIDATION = 3, 5, 12  # The last batch of either has 4 pictures.
+TRAIN = 30  # of the folder
+SETTINGS = [
+    "data.train_images=36",
+    f"data.validation_images={VALIDATION}",
+    "data.test_images=0",
+    "generator.filters=4",
+    "discriminator.filters=4",
+    "training.batch_size=8",
+    f"training.epochs={EPOCHS}",
+    "training.keep_epochs=[2]",
+    "training.sample_images=3",
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(runs) -> Run:
+    """A GAN trained on painted scenes."""
+    return keras_colorize.fit("quickstart", name="gan", runs=runs, overrides=SETTINGS, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """A folder of painted scenes, a gray one and a file that is no picture."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for split, count in (("train", TRAIN), ("validation", 6), ("test", 4)):
+        (folder / split).mkdir()
+        for index, rgb in enumerate(paint_scenes(count, 40, seed=count)):
+            Image.fromarray(rgb).save(folder / split / f"{index:02}.png")
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(folder / "train" / "gray.png")
+    (folder / "train" / "text.jpg").write_text("<html>")
+    return folder
+
+
+def files(path: Path) -> set[str]:
+    return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+
+
+def events(path: Path) -> EventAccumulator:
+    return EventAccumulator(str(path), size_guidance={"tensors": 0}).Reload()
+
+
+class TestRunDirectory:
+    def test_files(self, run):
+        found = {
+            "tensorboard/" + name.split("/")[1] if name.startswith("tensorboard/") else name
+            for name in files(run.path)
+        }
+        assert found == {
+            ".lock",
+            "recipe.toml",
+            "environment.json",
+            "history.csv",
+            "checkpoints/state.npz",
+            "models/best.keras",
+            "models/epoch_0002.keras",
+            "models/last.keras",
+            "samples/epoch_0001.png",
+            "samples/epoch_0002.png",
+            "samples/epoch_0003.png",
+            "tensorboard/train",
+            "tensorboard/validation",
+        }
+        assert run.is_finished
+
+    def test_recipe_is_resolved(self, run):
+        expected = keras_colorize.load_recipe("quickstart", SETTINGS)
+        assert run.recipe.differences(expected) == []
+
+    def test_environment(self, run):
+        environment = json.loads(run.environment_file.read_text())
+        assert environment["tensorflow"] == tf.__version__
+        assert environment["keras"] == keras.__version__
+        assert environment["keras-colorize"] == keras_colorize.__version__
+        assert environment["cpus"] == os.cpu_count()
+        assert environment["pictures"] == {
+            "train": 36,
+            "validation": VALIDATION,
+            "test": 0,
+            "gray_skipped": 0,
+            "unreadable_skipped": 0,
+            "unreadable": [],
+        }
+
+    def test_history(self, run):
+        names = sorted(AdversarialColorizer.log_names)
+        assert list(run.history[0]) == [
+            "epoch",
+            "seconds",
+            "generator_learning_rate",
+            "discriminator_learning_rate",
+            *names,
+            *(f"val_{name}" for name in names),
+        ]
+        assert [row["epoch"] for row in run.history] == [1, 2, 3]
+        assert all(np.isfinite(list(row.values())).all() for row in run.history)
+        for row in run.history:
+            # The rate of the step that follows.
+            decay = 0.1 ** ((BATCHES * row["epoch"] + 1) / 600)
+            assert row["generator_learning_rate"] == pytest.approx(1e-3 * decay, rel=1e-5)
+            assert row["discriminator_learning_rate"] == pytest.approx(2e-4 * decay, rel=1e-5)
+            for side in ("", "val_"):
+                weighted = 0.99 * row[f"{side}l1_loss"] + 0.01 * row[f"{side}adversarial_loss"]
+                assert row[f"{side}generator_loss"] == pytest.approx(weighted, rel=1e-5)
+
+    def test_it_learns(self, run):
+        assert run.history[-1]["l1_loss"] < run.history[0]["l1_loss"]
+
+    def test_tensorboard_scalars_are_the_history(self, run):
+        rows = run.history
+        for name, prefix in (("train", ""), ("validation", "val_")):
+            curves = events(run.path / "tensorboard" / name)
+            expected = set(AdversarialColorizer.log_names)
+            if name == "train":
+                expected |= {"seconds", "generator_learning_rate", "discriminator_learning_rate"}
+            assert set(curves.Tags()["tensors"]) - {"original, gray, predicted"} == expected
+            for tag in expected:
+                points = curves.Tensors(tag)
+                assert [point.step for point in points] == [1, 2, 3]
+                values = [float(tf.make_ndarray(point.tensor_proto)) for point in points]
+                assert values == pytest.approx([row[prefix + tag] for row in rows], rel=1e-6)
+
+    def test_samples_are_originals_grays_and_predictions(self, run):
+        curves = events(run.path / "tensorboard" / "validation")
+        scenes = load_painted_scenes(32, 1, 3, 0, seed=0).validation.rgb
+        for epoch, point in enumerate(curves.Tensors("original, gray, predicted"), start=1):
+            grid = cv2.imread(str(run.path / "samples" / f"epoch_{epoch:04}.png"))[..., ::-1]
+            width, height, png = tf.make_ndarray(point.tensor_proto)
+            assert (int(width), int(height)) == (grid.shape[1], grid.shape[0])
+            np.testing.assert_array_equal(tf.io.decode_png(png), grid)
+        assert epoch == EPOCHS
+        assert any_part_is(grid, scenes[0].repeat(3, axis=0).repeat(3, axis=1))
+
+    def test_models_are_of_their_epochs(self, run):
+        losses = [row["val_l1_loss"] for row in run.history]
+        expected = {"best": min(losses), "last": losses[-1], "epoch_0002": losses[1]}
+        lightness, ab = normalize(load_painted_scenes(32, 1, VALIDATION, 0, seed=0).validation.rgb)
+        assert run.models.keys() == expected.keys()
+        for name, path in run.models.items():
+            generator = keras_colorize.load(path)
+            loss = float(l1_loss(ab, generator(lightness, training=False)))
+            assert loss == pytest.approx(expected[name], rel=1e-4), name
+
+
+def any_part_is(grid: np.ndarray, picture: np.ndarray) -> bool:
+    """Whether the picture is somewhere in the grid, pixel for pixel."""
+    matches = cv2.matchTemplate(grid, np.ascontiguousarray(picture), cv2.TM_SQDIFF)
+    top, left = np.unravel_index(matches.argmin(), matches.shape)
+    height, width = picture.shape[:2]
+    return np.array_equal(grid[top : top + height, left : left + width], picture)
+
+
+class TestAgain:
+    def test_a_finished_run_changes_nothing(self, run, runs):
+        def times():
+            return {name: (run.path / name).stat().st_mtime_ns for name in files(run.path)}
+
+        before = times()
+        again = keras_colorize.fit(
+            "quickstart", name="gan", runs=runs, overrides=SETTINGS, verbose=0
+        )
+        assert times() == before
+        assert again.history == run.history
+
+    def test_another_recipe_is_refused(self, run, runs):
+        overrides = [*SETTINGS, "losses.reconstruction_weight=0.5", "training.seed=1"]
+        with pytest.raises(ColorizeError) as caught:
+            keras_colorize.fit("quickstart", name="gan", runs=runs, overrides=overrides)
+        assert str(caught.value).startswith(
+            f"{run.path}: was made by another recipe (losses.reconstruction_weight: 0.5, not 0.99; "
+            "training.seed: 1, not 0); "
+        )
+
+    def test_a_longer_training_is_another_recipe(self, run, runs):
+        overrides = [*SETTINGS, "training.epochs=4"]
+        with pytest.raises(ColorizeError, match=r"\(training\.epochs: 4, not 3\)"):
+            keras_colorize.fit("quickstart", name="gan", runs=runs, overrides=overrides)
+
+
+class TestUse:
+    def test_load(self, run):
+        best = keras_colorize.load(run)
+        lightness = np.linspace(-1, 1, 1024, dtype="float32").reshape(1, 32, 32, 1)
+        expected = best(lightness, training=False)
+        for model in (run.path, str(run.path), run.models["best"], best):
+            found = keras_colorize.load(model)(lightness, training=False)
+            np.testing.assert_array_equal(found, expected)
+
+    def test_load_refuses(self, run, runs, tmp_path):
+        with pytest.raises(ColorizeError, match="nowhere: no model: neither a run"):
+            keras_colorize.load(tmp_path / "nowhere")
+        empty = Run.open(tmp_path / "begun", run.recipe)
+        with pytest.raises(ColorizeError, match="begun: has no model yet"):
+            keras_colorize.load(empty)
+        damaged = tmp_path / "damaged.keras"
+        damaged.write_bytes(run.models["best"].read_bytes()[:1000])
+        (tmp_path / "text.keras").write_text("no model")
+        for path in (damaged, tmp_path / "text.keras"):
+            with pytest.raises(ColorizeError, match="cannot be loaded as a Keras model") as caught:
+                keras_colorize.load(path)
+            assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+        other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 1)])
+        with pytest.raises(ColorizeError, match=r"no generator: .*Received: .*, 8, 8, 3\)"):
+            keras_colorize.load(other)
+
+    def test_evaluate(self, run, pictures, tmp_path):
+        report = keras_colorize.evaluate(run, pictures, output=tmp_path / "report")
+        assert list(report.summary) == ["gray", "gan"]
+        assert report.names == ("test/00.png", "test/01.png", "test/02.png", "test/03.png")
+        assert report.summary["gray"]["colorfulness"] < 1 < report.summary["gan"]["colorfulness"]
+        written = {"metrics.json", "images.csv", "best.png", "median.png", "worst.png"}
+        assert files(tmp_path / "report") == written
+        metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+        assert metrics["models"]["gan"]["l1"] == report.summary["gan"]["l1"]
+
+    def test_compare(self, run, pictures):
+        last = run.models["last"]
+        copy = shutil.copy(last, pictures.parent / "gan.keras")
+        report = keras_colorize.compare([run, last, copy], pictures, size=64)
+        assert list(report.summary) == ["gray", "gan", "gan/last", "gan #2"]
+        assert report.summary["gan/last"] == report.summary["gan #2"]
+        assert next(iter(report.pictures.values())).shape == (2 + 3, 64, 64, 3)
+
+    def test_plot(self, run, tmp_path):
+        paths = keras_colorize.plot(run, tmp_path)
+        assert {path.name for path in paths} == files(tmp_path)
+        assert {"losses.png", "accuracy.png", "learning_rate.png"} <= files(tmp_path)
+        assert all(cv2.imread(str(path)) is not None for path in paths)
+        begun = Run.open(tmp_path / "begun", run.recipe)
+        with pytest.raises(ColorizeError, match="begun: has not finished an epoch yet"):
+            keras_colorize.plot(begun)
+
+    def test_colorize(self, run):
+        gray = cv2.cvtColor(paint_scenes(1, 96, seed=9)[0], cv2.COLOR_RGB2GRAY)[:80]
+        colorized = keras_colorize.colorize(gray, run)
+        assert (colorized.shape, colorized.dtype) == ((80, 96, 3), np.uint8)
+        assert np.ptp(colorized, axis=-1).max() > 0
+        with pytest.raises(ColorizeError, match="nowhere: no model"):
+            keras_colorize.colorize(gray, "nowhere")
+
+
+@pytest.mark.filterwarnings("ignore:.*unreadable pictures skipped")
+class TestStopping:
+    """SIGINT stops a GAN, SIGTERM a plain CNN on a folder of pictures, both midway."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stopped(cls, tmp_path_factory, pictures) -> dict[str, tuple[Run, int, list[str]]]:
+        """The run of each, its exit code and the lines on stderr."""
+        runs = tmp_path_factory.mktemp("stopped")
+        commands = {
+            "gan": (signal.SIGINT, ["quickstart", *SETTINGS, "training.epochs=1000"]),
+            "cnn": (signal.SIGTERM, ["paintings_cnn", *cls.cnn_settings(pictures)]),
+        }
+        processes = {}
+        for name, (_, (recipe, *overrides)) in commands.items():
+            arguments = ["fit", recipe, "--name", name, "--runs", str(runs)]
+            for override in [*overrides, "training.checkpoint_minutes=1e-9"]:
+                arguments += ["--set", override]
+            processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "keras_colorize.cli", *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        results = {}
+        for name, process in processes.items():
+            state = runs / name / "checkpoints" / "state.npz"
+            deadline = time.monotonic() + 120
+            while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(commands[name][0])
+        for name, process in processes.items():
+            _, errors = process.communicate(timeout=60)
+            results[name] = (Run(runs / name), process.returncode, errors.splitlines())
+        return results
+
+    @staticmethod
+    def cnn_settings(pictures: Path) -> list[str]:
+        return [
+            f"data.path={pictures}",
+            "generator.filters=4",
+            "training.batch_size=1",
+            "training.epochs=2",
+            "training.sample_images=2",
+        ]
+
+    @staticmethod
+    def progress(run: Run) -> dict:
+        with np.load(run.state_file) as file:
+            return json.loads(str(file["progress"]))
+
+    def test_signals_save_the_state_and_end_the_process(self, stopped):
+        message = "keras-colorize: interrupted; the same command goes on where it stopped"
+        for run, code, errors in stopped.values():
+            assert errors[-1] == message, errors
+            assert code == 130
+            progress = self.progress(run)
+            assert progress["epoch"] * TRAIN + progress["batch"] > 0
+            assert not run.is_finished
+        assert len(stopped["gan"][2]) == 1, "TensorFlow's notes, or Keras's warnings"
+
+    def test_bad_pictures_are_one_warning(self, stopped):
+        run, _, errors = stopped["cnn"]
+        warning = "keras-colorize: warning: {}: unreadable pictures skipped: 1 (train/text.jpg)"
+        assert errors[:-1] == [warning.format(run.recipe.data.path)]
+        environment = json.loads(run.environment_file.read_text())
+        assert environment["pictures"] == {
+            "train": TRAIN,
+            "validation": 6,
+            "test": 4,
+            "gray_skipped": 1,
+            "unreadable_skipped": 1,
+            "unreadable": ["train/text.jpg"],
+        }
+
+    def fit_cnn(self, run: Run, pictures: Path) -> Run:
+        overrides = [*self.cnn_settings(pictures), "training.checkpoint_minutes=1e-9"]
+        return keras_colorize.fit(
+            "paintings_cnn", name="cnn", runs=run.path.parent, overrides=overrides, verbose=0
+        )
+
+    def test_changed_pictures_are_refused(self, stopped, pictures):
+        run, *_ = stopped["cnn"]
+        picture = pictures / "train" / "07.png"
+        content = picture.read_bytes()
+        before = run.state_file.read_bytes()
+        with Image.open(picture) as image:
+            image.rotate(90).save(picture)
+        with pytest.raises(ColorizeError, match="cnn: the pictures are not those the run began"):
+            self.fit_cnn(run, pictures)
+        picture.write_bytes(content)
+        assert run.state_file.read_bytes() == before
+
+    def test_the_same_command_finishes(self, stopped, pictures):
+        run, *_ = stopped["cnn"]
+        run = self.fit_cnn(run, pictures)
+        assert run.is_finished
+        names = sorted(Colorizer.log_names)
+        assert list(run.history[0])[2:] == [
+            "generator_learning_rate",
+            *names,
+            *(f"val_{name}" for name in names),
+        ]
+        assert self.progress(run)["history"] == run.history
+        assert list(run.models) == ["best", "last"]
+        paths = keras_colorize.plot(run)
+        assert "accuracy.png" not in {path.name for path in paths}
+        assert {path.parent for path in paths} == {run.report_folder}

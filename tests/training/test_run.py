@@ -1,0 +1,191 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.recipe import RecipeError, load_recipe
+from keras_colorize.training.run import Run
+
+
+@pytest.fixture
+def recipe():
+    return load_recipe("quickstart")
+
+
+@pytest.fixture
+def run(tmp_path, recipe):
+    return Run.open(tmp_path / "runs" / "mine", recipe)
+
+
+def contents(path):
+    return sorted(file.relative_to(path).as_posix() for file in path.rglob("*"))
+
+
+def test_open_makes_a_run(run, recipe):
+    assert contents(run.path) == ["recipe.toml"]
+    assert run.recipe.differences(recipe) == []
+    assert run.recipe_file.read_text() == recipe.to_toml()
+    assert (run.history, run.models, run.is_finished) == ([], {}, False)
+    assert repr(run) == f"Run({str(run.path)!r})"
+
+
+def test_open_finds_it_again(run, recipe):
+    before = run.recipe_file.stat().st_mtime_ns
+    again = Run.open(run.path, recipe)
+    assert again.path == run.path
+    assert again.recipe_file.stat().st_mtime_ns == before
+    assert contents(run.path) == ["recipe.toml"]
+
+
+def test_open_takes_an_empty_folder(tmp_path, recipe):
+    (tmp_path / "empty").mkdir()
+    assert Run.open(tmp_path / "empty", recipe).recipe.differences(recipe) == []
+
+
+def test_open_goes_on_where_a_kill_left_a_half_written_recipe(tmp_path, recipe):
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / ".recipe.4711-1.toml").write_text("[data]\nsour")
+    assert Run.open(tmp_path / "killed", recipe).recipe.differences(recipe) == []
+
+
+def test_open_names_the_keys_of_another_recipe(run, recipe):
+    other = load_recipe(recipe, ["training.epochs=9", "generator.filters=4"])
+    with pytest.raises(ColorizeError) as caught:
+        Run.open(run.path, other)
+    assert str(caught.value) == (
+        f"{run.path}: was made by another recipe (generator.filters: 4, not 16; "
+        "training.epochs: 9, not 8); choose another name, or delete the run"
+    )
+    assert run.recipe_file.read_text() == recipe.to_toml()
+
+
+def test_open_refuses_what_is_no_run(tmp_path, recipe):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("\\begin{document}")
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "file"):
+        with pytest.raises(ColorizeError, match=f"{name}: exists and is no run; choose another"):
+            Run.open(tmp_path / name, recipe)
+    assert contents(tmp_path / "folder") == ["thesis.tex"]
+
+
+def test_a_run_with_a_broken_recipe_names_it(run, recipe):
+    run.recipe_file.write_text("[data]\nsource = 3\n")
+    with pytest.raises(RecipeError, match=r"mine/recipe\.toml:2: data\.source: "):
+        Run.open(run.path, recipe)
+
+
+def test_there_must_be_a_run(tmp_path):
+    with pytest.raises(ColorizeError, match=r"nowhere: no run: it has no recipe\.toml"):
+        Run(tmp_path / "nowhere")
+
+
+class TestHistory:
+    ROWS = (
+        {"epoch": 1, "seconds": 1.5, "l1_loss": 0.1 + 0.2, "val_l1_loss": 1e-30},
+        {"epoch": 2, "seconds": 0.001, "l1_loss": 1 / 3, "val_l1_loss": float("inf")},
+    )
+
+    def test_round_trip(self, run):
+        run.write_history(self.ROWS)
+        assert run.history == list(self.ROWS)
+        assert [type(row["epoch"]) for row in run.history] == [int, int]
+        assert run.history_file.read_text().splitlines()[0] == "epoch,seconds,l1_loss,val_l1_loss"
+        assert contents(run.path) == ["history.csv", "recipe.toml"]
+
+    def test_rows_may_name_their_columns_in_any_order(self, run):
+        run.write_history([self.ROWS[0], dict(reversed(self.ROWS[1].items()))])
+        assert run.history == list(self.ROWS)
+
+    def test_finished_after_the_last_epoch(self, tmp_path, recipe):
+        run = Run.open(tmp_path / "two", load_recipe(recipe, ["training.epochs=2"]))
+        run.write_history(self.ROWS[:1])
+        assert not run.is_finished
+        run.write_history(self.ROWS)
+        assert run.is_finished
+
+    @pytest.mark.parametrize("text", ["epoch,l1_loss\n1,much\n", "l1_loss\n0.5\n", "epoch,x\n1\n"])
+    def test_a_damaged_one_is_named(self, run, text):
+        run.history_file.write_text(text)
+        with pytest.raises(ColorizeError, match=r"mine/history\.csv: not a run's history"):
+            run.is_finished  # noqa: B018
+
+
+def test_models(run):
+    (run.path / "models").mkdir()
+    for name in ("last", "best", "epoch_0200", ".best.123-4"):
+        run.model_file(name).write_text("")
+    assert list(run.models) == ["best", "epoch_0200", "last"]
+    assert run.models["best"] == run.path / "models" / "best.keras"
+
+
+LOCK = """
+import sys, time
+from keras_colorize.training.run import Run
+with Run(sys.argv[1]).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(run):
+    """Another process that holds the run."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "locked\n"
+        yield process
+        process.kill()
+
+
+def test_one_process_at_a_time(run, holder):
+    with (
+        pytest.raises(ColorizeError, match="mine: another process is training this run"),
+        run.locked(),
+    ):
+        pass
+    # Looking is allowed.
+    assert not run.is_finished
+
+
+def test_a_killed_process_frees_the_run(run, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with run.locked():
+        pass
+
+
+def test_the_lock_ends_with_its_block(run):
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), run.locked():
+            raise ZeroDivisionError
+    with run.locked():
+        refused = []
+
+        def other():
+            try:
+                with Run(run.path).locked():
+                    pass
+            except ColorizeError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert len(refused) == 1
+
+
+def test_loads_no_tensorflow(run):
+    script = """
+import sys
+from keras_colorize.training.run import Run
+Run(sys.argv[1]).is_finished
+assert not {"tensorflow", "keras"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", script, str(run.path)], check=True)
