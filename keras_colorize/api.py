@@ -63,20 +63,21 @@ def fit(
     _require_pictures(recipe)
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
-    run = Run.open(Path(runs) / (name or recipe.name), recipe)
-    if run.is_finished:
+    path = Path(runs) / (name or recipe.name)
+    run = Run.find(path, recipe)
+    if run and run.is_finished:
         return run
-    with run.locked():
-        load_tensorflow()
-        from keras_colorize import build
-        from keras_colorize.data.pipeline import normalize
-        from keras_colorize.training.loop import train
+    load_tensorflow()
+    from keras_colorize import build
+    from keras_colorize.data.pipeline import normalize
+    from keras_colorize.training.loop import train
 
-        splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
-        if verbose:
-            train_on, validate_on = len(splits.train), len(splits.validation)
-            print(f"{run.path}: {train_on:,} pictures to train on, {validate_on:,} to validate on")
-        pictures = build.fingerprint(splits)
+    splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
+    if verbose:
+        train_on, validate_on = len(splits.train), len(splits.validation)
+        print(f"{path}: {train_on:,} pictures to train on, {validate_on:,} to validate on")
+    run = Run.open(path, recipe)
+    with run.locked():
         if not run.environment_file.exists():
             write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
         samples = splits.validation.rgb[: recipe.training.sample_images]
@@ -88,7 +89,7 @@ def fit(
             ),
             validation=build.build_validation_batches(recipe, splits),
             samples=(samples, normalize(samples)),
-            pictures=pictures,
+            pictures=build.fingerprint(splits),
             verbose=verbose,
         )
     return run

@@ -57,7 +57,7 @@ def main() -> None:
     except typer.TyperException as error:
         code = _fail(error.format_message(), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; the same command goes on where it stopped", 130, debug)
+        code = _fail("interrupted", 130, debug)
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -169,9 +169,10 @@ def colorize(
 ) -> None:
     """Colorize pictures of any size at full resolution."""
     if model is None:
-        raise ColorizeError(
-            "--model is missing: name a run, a .keras file or a SavedModel; "
-            f"train one with: {NAME} fit quickstart, then --model runs/quickstart"
+        raise typer.BadParameter(
+            "is missing: name a run, a .keras file or a SavedModel; "
+            f"train one with: {NAME} fit quickstart, then --model runs/quickstart",
+            param_hint="--model",
         )
     from keras_colorize import api
 

@@ -152,7 +152,7 @@ def _in_gamut(lab: tf.Tensor) -> tf.Tensor:
     lightness, a, b = tf.unstack(lab, axis=-1)
     fy = (lightness + 16.0) / 116.0
     xyz = tf.stack([fy + a / 500.0, fy, fy - b / 200.0], axis=-1)
-    xyz = tf.where(xyz > 0.2068966, xyz**3, (xyz - 16.0 / 116.0) / 7.787)
+    xyz = tf.where(xyz > 0.2068966, xyz * xyz * xyz, (xyz - 16.0 / 116.0) / 7.787)
     matrix = tf.transpose(tf.constant(LINEAR_RGB_FROM_XYZ, lab.dtype))
     rgb = tf.tensordot(xyz * tf.constant(WHITE_D65, lab.dtype), matrix, axes=1)
     inside = (rgb >= -GAMUT_TOLERANCE) & (rgb <= 1.0 + GAMUT_TOLERANCE)

@@ -85,7 +85,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["fit", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
         (["fit", "paintings_cnn", "--set", "data.path=x"], 1, 'no such folder (got "x")'),
         (["evaluate", "nothing", "--data", "."], 1, "nothing: no model: neither a run, a .keras"),
-        (["colorize", "a.png", "-o", "b"], 1, "--model is missing: name a run"),
+        (["colorize", "a.png", "-o", "b"], 2, "--model: is missing: name a run"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
     ],

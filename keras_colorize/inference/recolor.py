@@ -110,24 +110,10 @@ def _linear_values(count: int) -> np.ndarray:
 
 @functools.cache
 def _max_chroma() -> np.ndarray:
-    """The greatest chroma inside sRGB: float32, a row for each step of L, a column of hue.
-
-    The bisection of `color.fit_gamut`, which takes TensorFlow half a second the first time.
-    """
-    lightness = np.linspace(0, 100, 100 * _LIGHTNESS_STEPS + 1, dtype=np.float32)[:, None]
+    """The greatest chroma inside sRGB: float32, a row for each step of L, a column of hue."""
+    lightness = np.linspace(0, 100, 100 * _LIGHTNESS_STEPS + 1, dtype=np.float32)
     hue = np.radians(np.linspace(0, 360, 360 * _HUE_STEPS + 1, dtype=np.float32))
-    fy = (lightness + 16) / 116
-    rgb_from_xyz = np.multiply(color.LINEAR_RGB_FROM_XYZ, color.WHITE_D65, dtype=np.float32)
-    chroma = np.zeros((lightness.size, hue.size), np.float32)
-    step = _MOST_CHROMA
-    for _ in range(12):
-        step /= 2
-        larger = chroma + np.float32(step)
-        f = np.stack(
-            [fy + larger * np.cos(hue) / 500, fy + 0 * hue, fy - larger * np.sin(hue) / 200]
-        )
-        xyz = np.where(f > 6 / 29, f * f * f, (f - 16 / 116) * 3 * (6 / 29) ** 2)
-        rgb = np.tensordot(rgb_from_xyz, xyz, axes=1)
-        inside = (rgb >= -color.GAMUT_TOLERANCE) & (rgb <= 1 + color.GAMUT_TOLERANCE)
-        chroma = np.where(inside.all(axis=0), larger, chroma)
-    return np.maximum(chroma, np.float32(1e-3))
+    lightness, hue = np.meshgrid(lightness, hue, indexing="ij")
+    lab = np.stack([lightness, _MOST_CHROMA * np.cos(hue), _MOST_CHROMA * np.sin(hue)], axis=-1)
+    fitted = color.fit_gamut(lab).numpy()
+    return np.maximum(np.linalg.norm(fitted[..., 1:], axis=-1), 1e-3)

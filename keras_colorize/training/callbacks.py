@@ -1,5 +1,6 @@
 """What happens around the training steps: progress bar, curves, samples, models, checkpoints."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import render
+from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
 from keras_colorize.images import picture_grid, write_image
 from keras_colorize.training.run import Run
@@ -200,6 +202,12 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Saves when it is time, or when the user wants to stop."""
+        loss = float((logs or {}).get("generator_loss", 0.0))
+        if not math.isfinite(loss):
+            raise ColorizeError(
+                f"{self.run.path}: the generator's loss is {loss} in epoch {self.progress.epoch + 1}; "
+                "try lower learning rates"
+            )
         self.progress.batch = self.first_batch + batch + 1
         if self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
             self._save()
@@ -218,4 +226,5 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop_if_asked(self) -> None:
         if self.interrupted:
+            print(f"\n{self.run.path}: stopped and saved; the same command goes on from here")
             raise KeyboardInterrupt

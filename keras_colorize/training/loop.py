@@ -50,6 +50,8 @@ def train(
         KeyboardInterrupt: on SIGINT or SIGTERM, after the state was saved.
     """
     settings = run.recipe.training
+    for leftover in run.path.glob("*/.*"):  # of writing, when the process was killed
+        leftover.unlink()
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     batches = len(training(epoch, 0))
     progress = Progress(pictures)
@@ -73,8 +75,8 @@ def train(
     )
     callbacks = [
         History(progress),
-        TensorBoard(curves, validation_curves, progress),
         Samples(run, samples[0], samples[1][0], validation_curves),
+        TensorBoard(curves, validation_curves, progress),
         Models(run, progress),
         checkpoints,
     ]

@@ -34,8 +34,8 @@ class Run:
             raise ColorizeError(f"{self.path}: no run: it has no recipe.toml")
 
     @classmethod
-    def open(cls, path: Path, recipe: Recipe) -> "Run":
-        """The run at `path`, made if there is none.
+    def find(cls, path: Path, recipe: Recipe) -> "Run | None":
+        """The run at `path`, None if there is none yet.
 
         Raises:
             ColorizeError: if the directory holds something else, or a run of another recipe; the
@@ -46,7 +46,7 @@ class Run:
             # A process killed while it wrote the recipe leaves a hidden file.
             if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
                 raise ColorizeError(f"{path}: exists and is no run; choose another name")
-            write_text(recipe_file, recipe.to_toml())
+            return None
         run = cls(path)
         if differences := recipe.differences(run.recipe):
             raise ColorizeError(
@@ -54,6 +54,14 @@ class Run:
                 "choose another name, or delete the run"
             )
         return run
+
+    @classmethod
+    def open(cls, path: Path, recipe: Recipe) -> "Run":
+        """The run at `path`, begun if there is none yet; raises like `find`."""
+        run = cls.find(path, recipe)
+        if run is None:
+            write_text(path / "recipe.toml", recipe.to_toml())
+        return run or cls(path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

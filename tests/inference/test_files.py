@@ -1,10 +1,11 @@
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import Picture, read_picture, write_image
+from keras_colorize.images import read_picture, write_image
 from keras_colorize.inference import files
 from keras_colorize.inference.arrays import colorize_array
 from keras_colorize.inference.files import colorize_files
@@ -149,18 +150,13 @@ def test_memory_is_bounded(folder, tmp_path, generator, monkeypatch):
     monkeypatch.setattr(files, "_PIXELS_IN_FLIGHT", 4800)
     held, sums = {}, []
 
-    class Watched(Picture):
-        def __init__(self, rgb, alpha=None):
-            super().__init__(rgb, alpha)
-            held[id(self)] = rgb.shape[0] * rgb.shape[1]
-            sums.append(sum(list(held.values())))
-
-        def __del__(self):
-            del held[id(self)]
-
     def watched_read(path):
         picture = read_picture(path)
-        return Watched(picture.rgb, picture.alpha)
+        number = len(sums)
+        held[number] = picture.rgb.shape[0] * picture.rgb.shape[1]
+        weakref.finalize(picture.rgb, held.pop, number)
+        sums.append(sum(list(held.values())))
+        return picture
 
     monkeypatch.setattr(files, "read_picture", watched_read)
     for number in range(20):

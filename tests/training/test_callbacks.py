@@ -1,10 +1,9 @@
-import time
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import load_recipe
 from keras_colorize.training.callbacks import Checkpoints, History, Models, ProgressBar
 from keras_colorize.training.run import Run
@@ -37,14 +36,20 @@ class TestCheckpoints:
         return checkpoints
 
     def test_saves_when_it_is_time(self, run, progress, colorizer):
-        checkpoints = self.make(run, progress, colorizer, minutes=0.2 / 60)
+        checkpoints = self.make(run, progress, colorizer, minutes=60)
         checkpoints.on_train_batch_end(0)
         assert not run.state_file.exists()
-        time.sleep(0.25)
+        checkpoints.saved -= 60 * 60 + 1
         checkpoints.on_train_batch_end(1)
         assert load_state(run.state_file, colorizer).batch == 2
         checkpoints.on_train_batch_end(2)
         assert load_state(run.state_file, colorizer).batch == 2
+
+    def test_refuses_to_go_on_without_a_finite_loss(self, run, progress, colorizer):
+        checkpoints = self.make(run, progress, colorizer, minutes=0)
+        with pytest.raises(ColorizeError, match="loss is nan in epoch 1; try lower learning rates"):
+            checkpoints.on_train_batch_end(0, {"generator_loss": float("nan")})
+        assert not run.state_file.exists()
 
     def test_saves_every_epoch_and_shows_it(self, run, progress, colorizer):
         checkpoints = self.make(run, progress, colorizer, minutes=60)

@@ -323,7 +323,7 @@ class TestStopping:
             return json.loads(str(file["progress"]))
 
     def test_signals_save_the_state_and_end_the_process(self, stopped):
-        message = "keras-colorize: interrupted; the same command goes on where it stopped"
+        message = "keras-colorize: interrupted"
         for run, code, errors in stopped.values():
             assert errors[-1] == message, errors
             assert code == 130
