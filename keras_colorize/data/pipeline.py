@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_colorize.color import AB_SCALE, LIGHTNESS_SCALE, LINEAR_RGB_FROM_XYZ, WHITE_D65
+from keras_colorize.color import rgb_to_lab, split_lab
 
 
 def training_batches(
@@ -70,22 +70,5 @@ def validation_batches(rgb: np.ndarray, batch_size: int) -> tf.data.Dataset:
 
 
 def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """uint8 sRGB, shape (..., 3) -> normalized float32 `lightness` (..., 1) and `ab` (..., 2).
-
-    What `color.rgb_to_lab` and `color.split_lab` compute, for 8 bits and several times faster: by a
-    table of linear values, plane by plane, and with cube roots by logarithms, not `tf.pow`.
-    """
-    planes = tf.cast(tf.stack(tf.unstack(rgb, axis=-1)), tf.int32)
-    xyz = tf.tensordot(tf.constant(_XYZ_FROM_LINEAR), tf.gather(_LINEAR, planes), axes=1)
-    roots = tf.where(xyz > 0.008856, tf.exp(tf.math.log(xyz) / 3.0), 7.787 * xyz + 16.0 / 116.0)
-    x, y, z = tf.unstack(roots)
-    lightness = (116.0 * y - 16.0) / LIGHTNESS_SCALE - 1.0
-    ab = tf.stack([500.0 * (x - y), 200.0 * (y - z)], axis=-1) / AB_SCALE
-    return lightness[..., None], ab
-
-
-_ENCODED = np.arange(256, dtype=np.float32) / 255.0
-_LINEAR = np.where(_ENCODED > 0.04045, ((_ENCODED + 0.055) / 1.055) ** 2.4, _ENCODED / 12.92)
-# XYZ in shares of the white's.
-_XYZ_FROM_LINEAR = np.linalg.inv(LINEAR_RGB_FROM_XYZ) / np.transpose([WHITE_D65])
-_XYZ_FROM_LINEAR = _XYZ_FROM_LINEAR.astype(np.float32)
+    """uint8 sRGB, shape (..., 3) -> normalized float32 `lightness` (..., 1) and `ab` (..., 2)."""
+    return split_lab(rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0))

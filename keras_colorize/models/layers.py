@@ -115,18 +115,15 @@ def _is_product(layer: keras.layers.Layer, sides: Iterable[int | None]) -> bool:
     return form == ((4, 4), (2, 2), "same") and small
 
 
-@tf.custom_gradient
-def _patches(pictures: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+def _take_patches(pictures: tf.Tensor) -> tf.Tensor:
     """What a 4x4 kernel of stride 2 sees at each place: (N, 2H, 2W, C) -> (N, H, W, 16 * C)."""
-    patches = tf.image.extract_patches(
+    return tf.image.extract_patches(
         pictures, (1, 4, 4, 1), (1, 2, 2, 1), (1, 1, 1, 1), padding="SAME"
     )
-    return patches, _overlap
 
 
-@tf.custom_gradient
-def _overlap(patches: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """Lays patches where `_patches` takes them and adds them up: its gradient, as it is its."""
+def _lay_patches(patches: tf.Tensor) -> tf.Tensor:
+    """Lays patches where `_take_patches` takes them, and adds them up."""
     _, height, width, depth = patches.shape
     quarters = tf.reshape(patches, (-1, height, width, 2, 2, 2, 2, depth // 16))
     # A patch is 2x2 blocks of 2x2 pixels; each lies on a block of its neighbours.
@@ -141,7 +138,12 @@ def _overlap(patches: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         ]
     )
     blocks = tf.reshape(blocks, (-1, height + 1, width + 1, depth // 4))
-    return tf.nn.depth_to_space(blocks, 2)[:, 1:-1, 1:-1], _patches
+    return tf.nn.depth_to_space(blocks, 2)[:, 1:-1, 1:-1]
+
+
+# Each is the other's gradient; TensorFlow's own for the first is a slow sparse product.
+_patches = tf.custom_gradient(lambda pictures: (_take_patches(pictures), _lay_patches))
+_overlap = tf.custom_gradient(lambda patches: (_lay_patches(patches), _take_patches))
 
 
 @keras.saving.register_keras_serializable("keras_colorize")

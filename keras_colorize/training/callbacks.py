@@ -205,8 +205,8 @@ class Checkpoints(keras.callbacks.Callback):
         loss = float((logs or {}).get("generator_loss", 0.0))
         if not math.isfinite(loss):
             raise ColorizeError(
-                f"{self.run.path}: the generator's loss is {loss} in epoch {self.progress.epoch + 1}; "
-                "try lower learning rates"
+                f"{self.run.path}: the generator's loss is {loss} in epoch "
+                f"{self.progress.epoch + 1}; try lower learning rates"
             )
         self.progress.batch = self.first_batch + batch + 1
         if self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:

@@ -53,7 +53,8 @@ def train(
     for leftover in run.path.glob("*/.*"):  # of writing, when the process was killed
         leftover.unlink()
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
-    batches = len(training(epoch, 0))
+    whole_epoch = training(epoch, 0)
+    batches = len(whole_epoch)
     progress = Progress(pictures)
     means: list[tuple[keras.Variable, np.ndarray]] = []
     if run.state_file.exists():
@@ -83,9 +84,9 @@ def train(
     if verbose:
         callbacks.insert(0, ProgressBar(batches, progress))
 
-    def fit(first_batch: int, epochs: int) -> None:
+    def fit(data: tf.data.Dataset, epochs: int) -> None:
         colorizer.fit(
-            training(epoch, first_batch),
+            data,
             initial_epoch=progress.epoch,
             epochs=epochs,
             validation_data=validation,
@@ -109,9 +110,9 @@ def train(
         if progress.batch == batches:  # stopped between the last batch and the epoch's end
             validate()
         elif progress.batch:
-            fit(progress.batch, progress.epoch + 1)
+            fit(training(epoch, progress.batch), progress.epoch + 1)
         if progress.epoch < settings.epochs:
-            fit(0, settings.epochs)
+            fit(whole_epoch, settings.epochs)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,9 +40,10 @@ class Progress:
 
 def save_state(path: Path, colorizer: Colorizer, progress: Progress) -> None:
     """Writes weights, optimizers, dropout seeds, running means and progress to one file."""
-    arrays = {name: variable.numpy() for name, variable in _variables(colorizer)}
+    # Variables, not arrays: NumPy copies them one by one as it writes them.
+    variables: dict[str, Any] = dict(_variables(colorizer))
     with whole_file(path) as beside:
-        np.savez(beside, progress=np.array(json.dumps(asdict(progress))), **arrays)
+        np.savez(beside, progress=np.array(json.dumps(asdict(progress))), **variables)
 
 
 def load_state(path: Path, colorizer: Colorizer) -> Progress:

@@ -10,7 +10,8 @@ from keras_colorize.data.sources import ImageSet, Splits
 from tests.benchmarks.measuring import Options, Row, alternate
 from tests.benchmarks.training_step import random_pictures, training_epoch
 
-BATCH_SIZES, IMAGE_SIZES, STEPS = (16, 32, 64, 128), (32, 64, 128), 4
+BATCH_SIZES, IMAGE_SIZES = (16, 32, 64, 128), (32, 64, 128)
+PIXELS = 2**20  # of the steps measured together, which are two at least
 EPOCHS, STEPS_OF_EPOCH = (1_000, 10_000, 50_000), 31
 
 
@@ -22,30 +23,23 @@ def measure(options: Options) -> list[Row]:
 def _steps(options: Options) -> list[Row]:
     rows = []
     for size in IMAGE_SIZES:
+        steps = {batch: max(2, PIXELS // (batch * size**2)) for batch in BATCH_SIZES}
         sides = {
-            str(batch_size): training_epoch(
-                "training.precision=mixed_bfloat16",
-                batches=STEPS,
-                batch_size=batch_size,
-                size=size,
+            str(batch): training_epoch(
+                "training.precision=mixed_bfloat16", batches=count, batch_size=batch, size=size
             )
-            for batch_size in BATCH_SIZES
+            for batch, count in steps.items()
         }
         seconds = alternate(sides, options.rounds)
-        for name, times in seconds.items():
-            milliseconds = 1000 * statistics.median(times) / STEPS
-            rows.append(Row(f"step, batch {name}, image {size}", milliseconds, "ms"))
-        times = [a / b / 2 for a, b in zip(seconds["128"], seconds["64"], strict=True)]
-        rows.append(
-            Row(
-                f"image {size}: batch 128 : twice batch 64",
-                statistics.median(times),
-                "x",
-                "<= 1.15",
-                seconds,
-            )
-        )
-        tf.keras.backend.clear_session()
+        step = {
+            batch: [1000 * time / count for time in seconds[str(batch)]]
+            for batch, count in steps.items()
+        }
+        for batch, times in step.items():
+            rows.append(Row(f"step, batch {batch}, image {size}", statistics.median(times), "ms"))
+        growth = [a / b / 2 for a, b in zip(step[128], step[64], strict=True)]
+        what = f"image {size}: batch 128 : twice batch 64"
+        rows.append(Row(what, statistics.median(growth), "x", "<= 1.15", step))
     return rows
 
 
