@@ -200,7 +200,7 @@ def colorize(image: "np.ndarray", model: "Model") -> "np.ndarray":
         model: what `load` takes. Load it once for many pictures.
 
     Returns:
-        The picture in colour.
+        sRGB of the type that went in, shape (H, W, 3), or (H, W, 4) with the alpha that went in.
 
     Raises:
         ColorizeError: for another shape, type or range, and a missing or unfit model.
@@ -242,8 +242,10 @@ def export(model: "Model", output: str | Path) -> Path:
         The version's folder.
 
     Raises:
-        ColorizeError: for a missing or unfit model.
+        ColorizeError: for a missing or unfit model, and for one that is a SavedModel already.
     """
+    if isinstance(model, Run | str | Path) and _model_path(model).is_dir():
+        raise ColorizeError(f"{model}: is a SavedModel already; export a run or a .keras file")
     generator = load(model)
     from keras_colorize.serving.saved_model import export_saved_model
 

@@ -107,6 +107,12 @@ def test_serves_in_a_process_with_tensorflow_alone(
             assert np.abs(colorized.astype(int) - offline).mean() < 3
 
 
+def test_a_saved_model_is_not_exported_again(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(keras_colorize.ColorizeError, match="is a SavedModel already"):
+        keras_colorize.export(folder, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_every_export_is_a_new_version(generator: keras.Model, tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     assert export_saved_model(generator, tmp_path).name == "8"
