@@ -107,7 +107,9 @@ def train(
         around.on_epoch_end(epoch_index, logs)
 
     with _stopping_cleanly(checkpoints), closing(curves), closing(validation_curves):
-        if progress.batch == batches:  # stopped between the last batch and the epoch's end
+        # Stopped between the last batch and the epoch's end; with steps_per_execution the last
+        # few batches are counted as if there were more.
+        if progress.batch >= batches:
             validate()
         elif progress.batch:
             fit(training(epoch, progress.batch), progress.epoch + 1)

@@ -9,6 +9,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+import keras_colorize
+from keras_colorize.training.callbacks import Checkpoints
 
 SETTINGS = [
     "data.train_images=104",
@@ -92,3 +96,34 @@ def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     leftovers = {name for name in names - whole_names if not name.name.startswith(".")}
     assert whole_names <= names
     assert not leftovers
+
+
+def test_stopped_between_the_last_batch_and_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 13 batches by twos: the last step counts as 14.
+    overrides = [ALWAYS, *SETTINGS, "training.epochs=2", "training.steps_per_execution=2"]
+
+    def fit(name: str) -> keras_colorize.Run:
+        return keras_colorize.fit(
+            "quickstart", name=name, runs=tmp_path, overrides=overrides, verbose=0
+        )
+
+    whole = fit("whole")
+    go_on = Checkpoints.on_train_batch_end
+
+    def stop_after_the_last(self: Checkpoints, batch: int, logs: dict | None = None) -> None:
+        go_on(self, batch, logs)
+        if self.progress.batch >= BATCHES:
+            raise InterruptedError
+
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop_after_the_last)
+    with pytest.raises(InterruptedError):
+        fit("stopped")
+    monkeypatch.undo()
+    assert batches_done(tmp_path / "stopped" / "checkpoints" / "state.npz") >= BATCHES
+    stopped = fit("stopped")
+    assert history(stopped.path) == history(whole.path)
+    with np.load(whole.state_file) as expected, np.load(stopped.state_file) as found:
+        for name in set(expected.files) - {"progress"}:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
