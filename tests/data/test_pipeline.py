@@ -124,3 +124,9 @@ class TestNormalize:
         # Green's a of -86 and magenta's of 98; blue's b of -108 and yellow's of 94.
         np.testing.assert_allclose(np.min(ab, axis=0) * 127, [-86.18, -107.85], atol=0.05)
         np.testing.assert_allclose(np.max(ab, axis=0) * 127, [98.25, 94.48], atol=0.05)
+
+
+def test_no_autotuning(rgb):
+    # Its thread sleeps for up to a minute, and the end of an epoch may have to wait for it.
+    for batches in (training(rgb), validation_batches(rgb, BATCH)):
+        assert batches.options().autotune.enabled is False
