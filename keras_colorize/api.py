@@ -69,7 +69,7 @@ def fit(
         return run
     load_tensorflow()
     from keras_colorize import build
-    from keras_colorize.data.pipeline import normalize
+    from keras_colorize.data.pipeline import cache_lab, normalize
     from keras_colorize.training.loop import train
 
     splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
@@ -80,16 +80,17 @@ def fit(
     with run.locked():
         if not run.environment_file.exists():
             write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
-        samples = splits.validation.rgb[: recipe.training.sample_images]
+        samples = splits.validation.rgb[: recipe.training.sample_images].copy()
+        pictures = build.fingerprint(splits)
+        lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
+        del splits  # All that is needed from now on is made of it.
         train(
             build.build_colorizer(recipe),
             run,
-            training=lambda epoch, first: build.build_training_batches(
-                recipe, splits, epoch, first
-            ),
-            validation=build.build_validation_batches(recipe, splits),
+            training=functools.partial(build.build_training_batches, recipe, lab_train),
+            validation=build.build_validation_batches(recipe, lab_validation),
             samples=(samples, normalize(samples)),
-            pictures=build.fingerprint(splits),
+            pictures=pictures,
             verbose=verbose,
         )
     return run

@@ -49,11 +49,11 @@ def fingerprint(splits: Splits) -> str:
 
 
 def build_training_batches(
-    recipe: Recipe, splits: Splits, epoch: tf.Variable, first_batch: int
+    recipe: Recipe, lab_cache: tf.Tensor, epoch: tf.Variable, first_batch: int
 ) -> tf.data.Dataset:
     """The batches of the epoch that `epoch` holds, without the first `first_batch`."""
     return training_batches(
-        splits.train.rgb,
+        lab_cache,
         recipe.training.batch_size,
         epoch=epoch,
         seed=recipe.training.seed,
@@ -62,9 +62,9 @@ def build_training_batches(
     )
 
 
-def build_validation_batches(recipe: Recipe, splits: Splits) -> tf.data.Dataset:
+def build_validation_batches(recipe: Recipe, lab_cache: tf.Tensor) -> tf.data.Dataset:
     """The validation pictures, in order."""
-    return validation_batches(splits.validation.rgb, recipe.training.batch_size)
+    return validation_batches(lab_cache, recipe.training.batch_size)
 
 
 def build_colorizer(recipe: Recipe) -> Colorizer:

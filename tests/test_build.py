@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize import build
+from keras_colorize.data.pipeline import cache_lab
 from keras_colorize.models.layers import SpectralConv2D
 from keras_colorize.recipe import Recipe, load_recipe
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
@@ -86,9 +87,9 @@ def test_batches_follow_the_recipe():
     recipe = small("quickstart", *overrides, "training.batch_size=4", "data.flip=false")
     splits = build.load_pictures(recipe.data)
     epoch = tf.Variable(0)
-    training = build.build_training_batches(recipe, splits, epoch, 1)
+    training = build.build_training_batches(recipe, cache_lab(splits.train.rgb), epoch, 1)
     assert [len(lightness) for lightness, _ in training] == [4, 2]
-    validation = build.build_validation_batches(recipe, splits)
+    validation = build.build_validation_batches(recipe, cache_lab(splits.validation.rgb))
     assert [len(lightness) for lightness, _ in validation] == [4, 2]
 
 

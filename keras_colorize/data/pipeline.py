@@ -7,9 +7,38 @@ import tensorflow as tf
 
 from keras_colorize.color import rgb_to_lab, split_lab
 
+LAB_STEPS = 32_767
+"""A Lab cache counts normalized Lab in steps of 1 / LAB_STEPS: it is within 0.0008 of L and 0.002
+of a and b, far below the source's 8 bits, in half the memory of float32."""
+
+_PIXELS_AT_ONCE = 2**16  # What converting keeps in the processor's cache.
+
+
+def cache_lab(rgb: np.ndarray) -> tf.Tensor:
+    """Converts pictures to Lab once, for all epochs.
+
+    Args:
+        rgb: uint8, shape (N, S, S, 3), sRGB.
+
+    Returns:
+        int16, the same shape: normalized lightness, a and b, in steps of 1 / LAB_STEPS.
+    """
+
+    def convert(batch: tf.Tensor) -> tf.Tensor:
+        steps = tf.concat(normalize(batch), axis=-1) * LAB_STEPS
+        return tf.saturate_cast(tf.round(steps), tf.int16)
+
+    batch_size = max(1, _PIXELS_AT_ONCE // math.prod(rgb.shape[1:3]))
+    batches = tf.data.Dataset.from_tensor_slices(rgb).batch(batch_size)
+    converted = _ahead(batches.map(convert, num_parallel_calls=2))
+    lab = np.empty(rgb.shape, np.int16)
+    for start, batch in zip(range(0, len(rgb), batch_size), converted, strict=True):
+        lab[start : start + batch_size] = batch
+    return tf.convert_to_tensor(lab)
+
 
 def training_batches(
-    rgb: np.ndarray,
+    lab_cache: tf.Tensor,
     batch_size: int,
     *,
     epoch: tf.Variable,
@@ -23,7 +52,7 @@ def training_batches(
     exactly where it stopped by `first_batch`.
 
     Args:
-        rgb: uint8, shape (N, S, S, 3), sRGB.
+        lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
         batch_size: pictures a batch; the last one may have fewer.
         epoch: integer scalar, read when an iteration starts.
         seed: of shuffling and flipping.
@@ -33,8 +62,7 @@ def training_batches(
     Returns:
         A dataset of (`lightness` (B, S, S, 1), `ab` (B, S, S, 2)), float32, with known length.
     """
-    pictures = tf.constant(rgb)
-    count = len(rgb)
+    count = len(lab_cache)
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
         number = tf.cast(epoch, tf.int32)
@@ -44,29 +72,29 @@ def training_batches(
         return positions.skip(first_batch * batch_size).batch(batch_size)
 
     def load(order: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.gather(pictures, order)
+        batch = tf.gather(lab_cache, order)
         batch = tf.where(mirrored[:, None, None, None], tf.reverse(batch, axis=[2]), batch)
-        return normalize(batch)
+        return _split(batch)
 
     batches = tf.data.Dataset.range(1).flat_map(one_epoch)
     batches = batches.apply(
         tf.data.experimental.assert_cardinality(math.ceil(count / batch_size) - first_batch)
     )
-    return _prefetched(batches.map(load, num_parallel_calls=2))
+    return _ahead(batches.map(load, num_parallel_calls=2))
 
 
-def validation_batches(rgb: np.ndarray, batch_size: int) -> tf.data.Dataset:
+def validation_batches(lab_cache: tf.Tensor, batch_size: int) -> tf.data.Dataset:
     """Batches in the given order, as they are.
 
     Args:
-        rgb: uint8, shape (N, S, S, 3), sRGB.
+        lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
         batch_size: pictures a batch; the last one may have fewer.
 
     Returns:
         A dataset of (`lightness`, `ab`) like `training_batches`.
     """
-    batches = tf.data.Dataset.from_tensor_slices(rgb).batch(batch_size)
-    return _prefetched(batches.map(normalize, num_parallel_calls=2))
+    batches = tf.data.Dataset.from_tensor_slices(lab_cache).batch(batch_size)
+    return _ahead(batches.map(_split, num_parallel_calls=2))
 
 
 def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -74,12 +102,18 @@ def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return split_lab(rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0))
 
 
-def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Makes batches ahead of need, by plain numbers instead of tf.data's autotuning.
+def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A part of a Lab cache -> normalized float32 `lightness` and `ab`."""
+    normalized = tf.cast(cached, tf.float32) / LAB_STEPS
+    return normalized[..., :1], normalized[..., 1:]
+
+
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Makes batches ahead of need, by a plain number instead of tf.data's autotuning.
 
     The end of an epoch would wait for the tuner's thread, which wakes ever more rarely, at last
     once a minute.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.prefetch(4).with_options(options)
+    return batches.prefetch(8).with_options(options)

@@ -12,8 +12,8 @@ import tensorflow as tf
 from torch.utils.data import DataLoader, Dataset
 
 from keras_colorize import build, load_recipe
-from keras_colorize.data.pipeline import training_batches
-from keras_colorize.data.sources import ImageSet, Splits, load_folder
+from keras_colorize.data.pipeline import cache_lab, training_batches
+from keras_colorize.data.sources import load_folder
 from tests.benchmarks.measuring import Options, Row, alternate, medians, speedup
 from tests.benchmarks.training_step import random_pictures
 
@@ -65,7 +65,7 @@ def measure(options: Options) -> list[Row]:
 
 
 def _pipeline(rgb: np.ndarray) -> tf.data.Dataset:
-    return training_batches(rgb, BATCH_SIZE, epoch=tf.Variable(0), seed=0)
+    return training_batches(cache_lab(rgb), BATCH_SIZE, epoch=tf.Variable(0), seed=0)
 
 
 def _iterate(batches: tf.data.Dataset) -> None:
@@ -76,9 +76,8 @@ def _iterate(batches: tf.data.Dataset) -> None:
 def _waiting(options: Options) -> Row:
     """The share of an epoch's time in which the faster, bfloat16 step waits for its batch."""
     recipe = load_recipe("paintings_gan_batch_norm", ["training.precision=mixed_bfloat16"])
-    images = ImageSet(random_pictures(20 * BATCH_SIZE), ("",) * 20 * BATCH_SIZE)
-    splits = Splits(images, images, images)
-    batches = build.build_training_batches(recipe, splits, tf.Variable(0), 0)
+    lab_cache = cache_lab(random_pictures(20 * BATCH_SIZE))
+    batches = build.build_training_batches(recipe, lab_cache, tf.Variable(0), 0)
     step = tf.function(build.build_colorizer(recipe).train_step)
     step(next(iter(batches)))
     shares = []

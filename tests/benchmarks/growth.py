@@ -6,7 +6,7 @@ import statistics
 import tensorflow as tf
 
 from keras_colorize import build, load_recipe
-from keras_colorize.data.sources import ImageSet, Splits
+from keras_colorize.data.pipeline import cache_lab
 from tests.benchmarks.measuring import Options, Row, alternate
 from tests.benchmarks.training_step import random_pictures, training_epoch
 
@@ -49,9 +49,8 @@ def _epochs(options: Options) -> list[Row]:
     colorizer = build.build_colorizer(recipe)
     sides = {}
     for count in EPOCHS:
-        images = ImageSet(random_pictures(count), ("",) * count)
-        splits = Splits(images, images, images)
-        batches = build.build_training_batches(recipe, splits, tf.Variable(0), 0)
+        lab_cache = cache_lab(random_pictures(count))
+        batches = build.build_training_batches(recipe, lab_cache, tf.Variable(0), 0)
         sides[str(count)] = lambda data=batches: colorizer.fit(
             data, steps_per_epoch=STEPS_OF_EPOCH, shuffle=False, verbose=0
         )

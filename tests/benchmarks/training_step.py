@@ -7,8 +7,7 @@ import tensorflow as tf
 import torch
 
 from keras_colorize import build, load_recipe
-from keras_colorize.data.pipeline import normalize
-from keras_colorize.data.sources import ImageSet, Splits
+from keras_colorize.data.pipeline import cache_lab, normalize
 from tests.benchmarks.measuring import Options, Row, alternate, medians, speedup
 from tests.benchmarks.pytorch import Step, best_step, original_step
 
@@ -27,10 +26,8 @@ def training_epoch(
     """An epoch of `fit` on the paintings' recipe, without its callbacks."""
     settings = (f"data.image_size={size}", f"training.batch_size={batch_size}", *overrides)
     recipe = load_recipe("paintings_gan_batch_norm", settings)
-    rgb = random_pictures(batches * batch_size, size)
-    images = ImageSet(rgb, ("",) * len(rgb))
-    epoch = tf.Variable(0)
-    pipeline = build.build_training_batches(recipe, Splits(images, images, images), epoch, 0)
+    lab_cache = cache_lab(random_pictures(batches * batch_size, size))
+    pipeline = build.build_training_batches(recipe, lab_cache, tf.Variable(0), 0)
     colorizer = build.build_colorizer(recipe)
     return lambda: colorizer.fit(pipeline, shuffle=False, verbose=0) and None
 
