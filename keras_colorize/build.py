@@ -49,7 +49,7 @@ def fingerprint(splits: Splits) -> str:
 
 
 def build_training_batches(
-    recipe: Recipe, lab_cache: tf.Tensor, epoch: tf.Variable, first_batch: int
+    recipe: Recipe, lab_cache: tf.Variable, epoch: tf.Variable, first_batch: int
 ) -> tf.data.Dataset:
     """The batches of the epoch that `epoch` holds, without the first `first_batch`."""
     return training_batches(
@@ -62,7 +62,7 @@ def build_training_batches(
     )
 
 
-def build_validation_batches(recipe: Recipe, lab_cache: tf.Tensor) -> tf.data.Dataset:
+def build_validation_batches(recipe: Recipe, lab_cache: tf.Variable) -> tf.data.Dataset:
     """The validation pictures, in order."""
     return validation_batches(lab_cache, recipe.training.batch_size)
 

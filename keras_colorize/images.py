@@ -71,30 +71,30 @@ class Picture:
     alpha: np.ndarray | None = None
 
 
-def find_images(root: Path) -> list[Path]:
+def find_images(root: Path) -> list[str]:
     """Lists the image files under a folder, recursively and sorted; hidden ones are left out.
 
     Args:
         root: a folder.
 
     Returns:
-        Paths that start with `root`.
+        Paths relative to `root`, with `/` between the parts.
 
     Raises:
         ColorizeError: `root` is not a folder.
     """
-    root = Path(root)
-    if not root.is_dir():
+    if not Path(root).is_dir():
         raise ColorizeError(f"{root}: not a folder")
     found = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        parent = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
         found += [
-            Path(folder, name)
+            parent.removeprefix("./") + name
             for name in names
             if name.lower().endswith(SUFFIXES) and not name.startswith(".")
         ]
-    return sorted(found)
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def read_rgb(source: Path | bytes) -> np.ndarray:

@@ -1,6 +1,9 @@
 """From uint8 pictures in memory to batches of normalized lightness and ab, in tf.data."""
 
 import math
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,31 +17,36 @@ of a and b, far below the source's 8 bits, in half the memory of float32."""
 _PIXELS_AT_ONCE = 2**16  # What converting keeps in the processor's cache.
 
 
-def cache_lab(rgb: np.ndarray) -> tf.Tensor:
+def cache_lab(rgb: np.ndarray) -> tf.Variable:
     """Converts pictures to Lab once, for all epochs.
 
     Args:
         rgb: uint8, shape (N, S, S, 3), sRGB.
 
     Returns:
-        int16, the same shape: normalized lightness, a and b, in steps of 1 / LAB_STEPS.
+        int16, the same shape: normalized lightness, a and b, in steps of 1 / LAB_STEPS. A
+        variable, since tf.data and TensorFlow's functions copy any tensor that they capture.
     """
+    batch_size = max(1, _PIXELS_AT_ONCE // math.prod(rgb.shape[1:3]))
+    starts = range(0, len(rgb), batch_size)
+    pictures = weakref.proxy(rgb)  # TensorFlow never lets go of a generator.
+    batches = tf.data.Dataset.from_generator(
+        lambda: (pictures[start : start + batch_size] for start in starts),
+        output_signature=tf.TensorSpec((None, *rgb.shape[1:]), tf.uint8),
+    )
 
     def convert(batch: tf.Tensor) -> tf.Tensor:
         steps = tf.concat(normalize(batch), axis=-1) * LAB_STEPS
         return tf.saturate_cast(tf.round(steps), tf.int16)
 
-    batch_size = max(1, _PIXELS_AT_ONCE // math.prod(rgb.shape[1:3]))
-    batches = tf.data.Dataset.from_tensor_slices(rgb).batch(batch_size)
-    converted = _ahead(batches.map(convert, num_parallel_calls=2))
-    lab = np.empty(rgb.shape, np.int16)
-    for start, batch in zip(range(0, len(rgb), batch_size), converted, strict=True):
-        lab[start : start + batch_size] = batch
-    return tf.convert_to_tensor(lab)
+    lab_cache = tf.Variable(tf.zeros(rgb.shape, tf.int16), trainable=False)
+    for start, lab in zip(starts, _ahead(batches, convert), strict=True):
+        lab_cache.scatter_update(tf.IndexedSlices(lab, tf.range(start, start + len(lab))))
+    return lab_cache
 
 
 def training_batches(
-    lab_cache: tf.Tensor,
+    lab_cache: tf.Variable,
     batch_size: int,
     *,
     epoch: tf.Variable,
@@ -62,7 +70,7 @@ def training_batches(
     Returns:
         A dataset of (`lightness` (B, S, S, 1), `ab` (B, S, S, 2)), float32, with known length.
     """
-    count = len(lab_cache)
+    count = lab_cache.shape[0]
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
         number = tf.cast(epoch, tf.int32)
@@ -72,18 +80,18 @@ def training_batches(
         return positions.skip(first_batch * batch_size).batch(batch_size)
 
     def load(order: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.gather(lab_cache, order)
-        batch = tf.where(mirrored[:, None, None, None], tf.reverse(batch, axis=[2]), batch)
-        return _split(batch)
+        lab = lab_cache.sparse_read(order)
+        lab = tf.where(mirrored[:, None, None, None], tf.reverse(lab, axis=[2]), lab)
+        return _split(lab)
 
     batches = tf.data.Dataset.range(1).flat_map(one_epoch)
     batches = batches.apply(
         tf.data.experimental.assert_cardinality(math.ceil(count / batch_size) - first_batch)
     )
-    return _ahead(batches.map(load, num_parallel_calls=2))
+    return _ahead(batches, load)
 
 
-def validation_batches(lab_cache: tf.Tensor, batch_size: int) -> tf.data.Dataset:
+def validation_batches(lab_cache: tf.Variable, batch_size: int) -> tf.data.Dataset:
     """Batches in the given order, as they are.
 
     Args:
@@ -93,8 +101,8 @@ def validation_batches(lab_cache: tf.Tensor, batch_size: int) -> tf.data.Dataset
     Returns:
         A dataset of (`lightness`, `ab`) like `training_batches`.
     """
-    batches = tf.data.Dataset.from_tensor_slices(lab_cache).batch(batch_size)
-    return _ahead(batches.map(_split, num_parallel_calls=2))
+    positions = tf.data.Dataset.range(lab_cache.shape[0]).batch(batch_size)
+    return _ahead(positions, lambda order: _split(lab_cache.sparse_read(order)))
 
 
 def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -108,12 +116,12 @@ def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return normalized[..., :1], normalized[..., 1:]
 
 
-def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Makes batches ahead of need, by a plain number instead of tf.data's autotuning.
+def _ahead(batches: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+    """Maps batches ahead of need, by plain numbers instead of tf.data's autotuning.
 
     The end of an epoch would wait for the tuner's thread, which wakes ever more rarely, at last
     once a minute.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.prefetch(8).with_options(options)
+    return batches.map(function, num_parallel_calls=2).prefetch(8).with_options(options)

@@ -244,7 +244,7 @@ def load_painted_scenes(
 
 def _names(root: Path) -> list[str]:
     """The pictures under a folder, one or more: sorted paths relative to it, with `/` between."""
-    names = [file.relative_to(root).as_posix() for file in find_images(root)]
+    names = find_images(root)
     if not names:
         raise ColorizeError(f"{root}: no picture in it ({' '.join(SUFFIXES)})")
     return names

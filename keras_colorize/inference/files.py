@@ -208,11 +208,11 @@ def _plan(inputs: list[Path], output: Path, force: bool) -> list[_Task]:
         if path.is_dir():
             found = find_images(path)
             if path.resolve() in output.resolve().parents:  # With results of an earlier call.
-                results = path / output.resolve().relative_to(path.resolve())
-                found = [file for file in found if results not in file.parents]
+                results = output.resolve().relative_to(path.resolve()).as_posix() + "/"
+                found = [name for name in found if not name.startswith(results)]
             if not found:
                 raise ColorizeError(f"{path}: no picture in this folder ({' '.join(SUFFIXES)})")
-            tasks += [_Task(file, output / file.relative_to(path)) for file in found]
+            tasks += [_Task(path / name, output / name) for name in found]
         elif path.exists():
             tasks.append(_Task(path, output if names_file else output / path.name))
         else:

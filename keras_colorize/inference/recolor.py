@@ -13,11 +13,10 @@ import numpy as np
 
 from keras_colorize import color
 
-# A small picture is one thread's work, in strips of this many pixels, whose dozen float32 planes
-# stay in the cache. From `_LARGE` on all cores share it; the longer each step of theirs is, the
-# less they wait for Python's lock.
-_LARGE = 2**21
-_STRIP_OF_SMALL, _STRIP_OF_LARGE = 2**15, 2**17
+# A picture is coloured in strips of this many pixels: few enough for their dozen float32 planes to
+# stay in the cache, and so many that threads seldom wait for Python's lock. From `_LARGE` pixels
+# on all cores share a picture.
+_STRIP, _LARGE = 2**17, 2**21
 
 _LONGEST_SIDE = 2**14  # `cv2.remap` takes fewer than 2**15 rows and columns.
 
@@ -58,11 +57,9 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
             a, b = np.einsum("rs,scw->crw", weights[:, used], columns[used, :, part])
             rgb[top : top + rows, part] = _recolor(rgb[top : top + rows, part], a, b)
 
-    is_large = height * width >= _LARGE
-    strip = _STRIP_OF_LARGE if is_large else _STRIP_OF_SMALL
-    rows = min(max(1, strip // width), _LONGEST_SIDE)
+    rows = min(max(1, _STRIP // width), _LONGEST_SIDE)
     tops = range(0, height, rows)
-    if is_large:
+    if height * width >= _LARGE:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(recolor_strip, tops))
     else:

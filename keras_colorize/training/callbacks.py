@@ -1,6 +1,7 @@
 """What happens around the training steps: progress bar, curves, samples, models, checkpoints."""
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 
@@ -153,15 +154,18 @@ class Models(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves what is due."""
-        names = ["last"]
+        last = self.run.model_file("last")
+        with whole_file(last) as beside:
+            self.model.generator.save(beside)
+        copies = []
         losses = [row["val_l1_loss"] for row in self.progress.history]
         if losses[-1] == min(losses):
-            names.append("best")
+            copies.append("best")
         if epoch + 1 in self.run.recipe.training.keep_epochs:
-            names.append(f"epoch_{epoch + 1:04d}")
-        for name in names:
+            copies.append(f"epoch_{epoch + 1:04d}")
+        for name in copies:
             with whole_file(self.run.model_file(name)) as beside:
-                self.model.generator.save(beside)
+                shutil.copyfile(last, beside)
 
 
 class Checkpoints(keras.callbacks.Callback):

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import skimage.color
@@ -120,6 +123,15 @@ class TestCacheLab:
         assert cached.dtype == tf.int16
         expected = together(normalize(rgb))
         np.testing.assert_allclose(cached / 32_767, expected, rtol=0, atol=0.51 / 32_767)
+
+    def test_lets_go_of_the_pictures(self):
+        rgb = np.zeros((3, 8, 8, 3), np.uint8)
+        reference = weakref.ref(rgb)
+        lab_cache = cache_lab(rgb)
+        del rgb
+        gc.collect()
+        assert reference() is None
+        assert lab_cache.shape == (3, 8, 8, 3)
 
     def test_ends_of_the_range(self):
         # White's L is a little above 100 in float32; it must not become the darkest.

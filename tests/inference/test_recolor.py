@@ -115,8 +115,7 @@ def test_result_does_not_depend_on_strips_and_threads(paint, monkeypatch):
     results = []
     for large, strip, longest in [(2**21, 2**15, 2**14), (0, 257, 2**14), (0, 4000, 100)]:
         monkeypatch.setattr(recolor_module, "_LARGE", large)
-        monkeypatch.setattr(recolor_module, "_STRIP_OF_SMALL", strip)
-        monkeypatch.setattr(recolor_module, "_STRIP_OF_LARGE", strip)
+        monkeypatch.setattr(recolor_module, "_STRIP", strip)
         monkeypatch.setattr(recolor_module, "_LONGEST_SIDE", longest)
         results.append(picture.copy())
         recolor(results[-1], field)
