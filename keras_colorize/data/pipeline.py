@@ -39,7 +39,8 @@ def cache_lab(rgb: np.ndarray) -> tf.Variable:
         steps = tf.concat(normalize(batch), axis=-1) * LAB_STEPS
         return tf.saturate_cast(tf.round(steps), tf.int16)
 
-    lab_cache = tf.Variable(tf.zeros(rgb.shape, tf.int16), trainable=False)
+    with tf.device("CPU"):  # where tf.data works
+        lab_cache = tf.Variable(tf.zeros(rgb.shape, tf.int16), trainable=False)
     for start, lab in zip(starts, _ahead(batches, convert), strict=True):
         lab_cache.scatter_update(tf.IndexedSlices(lab, tf.range(start, start + len(lab))))
     return lab_cache

@@ -16,8 +16,9 @@ from keras_colorize.training.schedule import FlooredExponentialDecay
 LIGHTNESS, AB = tf.constant(golden.LIGHTNESS), tf.constant(golden.AB)
 VARIANTS = ("batch", "spectral")
 
-# Relative, by step. With batch norm rounding grows some 30-fold a step: of 16 runs of the original's
-# own update in PyTorch 2.13, from weights 2e-7 away, 15 miss the golden step 5 by 3e-3 to 2e-2.
+# Relative, by step. With batch norm rounding grows some 30-fold a step: of 16 runs of the
+# original's own update in PyTorch 2.13, from weights 2e-7 away, 15 miss the golden step 5 by 3e-3
+# to 2e-2.
 LOSS_TOLERANCE = {"batch": (1e-3, 1e-3, 1e-3, 1e-2, 5e-2), "spectral": (5e-3,) * 5}
 
 
