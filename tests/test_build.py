@@ -110,3 +110,24 @@ def test_painted_scenes_have_default_counts():
     )
     splits = build.load_pictures(data)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (1, 200, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("cifar10_gan_spectral_norm", "float32"), ("paintings_gan_batch_norm", "mixed_bfloat16")],
+)
+def test_xla_makes_the_same_updates(name, precision):
+    random = np.random.default_rng(0)
+    lightness = random.uniform(-1, 1, (4, 32, 32, 1)).astype("float32")
+    ab = random.uniform(-0.5, 0.5, (4, 32, 32, 2)).astype("float32")
+    batches = tf.data.Dataset.from_tensors((lightness, ab)).repeat(3)
+    logs = []
+    for compiled in ("true", "false"):
+        settings = ("precision", precision), ("jit_compile", compiled)
+        recipe = small(name, "generator.dropout=0.0", *(f"training.{k}={v}" for k, v in settings))
+        colorizer = build.build_colorizer(recipe)
+        assert colorizer.jit_compile is (compiled == "true")
+        logs.append(colorizer.fit(batches, shuffle=False, verbose=0).history)
+    tolerance = 1e-5 if precision == "float32" else 1e-2
+    for log in ("generator_loss", "l1_loss", "discriminator_loss"):
+        assert logs[0][log] == pytest.approx(logs[1][log], rel=tolerance)
