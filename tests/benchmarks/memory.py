@@ -11,6 +11,8 @@ from tests.benchmarks.training_step import random_pictures
 # The steps of an epoch are alike, so a few will do.
 FIT = """
 import sys, keras_colorize
+from keras_colorize.startup import load_tensorflow
+load_tensorflow()
 from keras_colorize import build
 whole_epoch = build.build_training_batches
 build.build_training_batches = lambda *arguments: whole_epoch(*arguments).take(50)

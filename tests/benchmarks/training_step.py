@@ -1,6 +1,7 @@
 """Training steps against PyTorch: as `fit` makes them, fed by tf.data, against batches at hand."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +9,7 @@ import torch
 
 from keras_colorize import build, load_recipe
 from keras_colorize.data.pipeline import cache_lab, normalize
-from tests.benchmarks.measuring import Options, Row, alternate, medians, speedup
+from tests.benchmarks.measuring import Options, Row, alternate, in_processes, medians, speedup
 from tests.benchmarks.pytorch import Step, best_step, original_step
 
 BATCHES, BATCH_SIZE = 20, 32
@@ -32,7 +33,8 @@ def training_epoch(
     return lambda: colorizer.fit(pipeline, shuffle=False, verbose=0) and None
 
 
-def _torch_epoch(step: Step) -> Callable[[], None]:
+def _torch_epoch(make_step: Callable[[], Step]) -> Callable[[], None]:
+    step = make_step()
     pictures = random_pictures(BATCHES * BATCH_SIZE)
     lab = np.concatenate([part.numpy() for part in normalize(pictures)], axis=-1)
     batches = torch.from_numpy(lab.transpose(0, 3, 1, 2).copy()).split(BATCH_SIZE)
@@ -46,15 +48,14 @@ def _torch_epoch(step: Step) -> Callable[[], None]:
 
 def measure(options: Options) -> list[Row]:
     """float32 and bfloat16 against the original's loop and the best PyTorch."""
-    seconds = alternate(
-        {
-            "float32": training_epoch(),
-            "bfloat16": training_epoch("training.precision=mixed_bfloat16"),
-            "original": _torch_epoch(original_step()),
-            "best PyTorch": _torch_epoch(best_step()),
-        },
-        options.rounds,
-    )
+    factories = {
+        "float32": training_epoch,
+        "bfloat16": partial(training_epoch, "training.precision=mixed_bfloat16"),
+        "original": partial(_torch_epoch, original_step),
+        "best PyTorch": partial(_torch_epoch, best_step),
+    }
+    with in_processes(factories) as sides:
+        seconds = alternate(sides, options.rounds)
     detail = {"images/s": medians(seconds, BATCHES * BATCH_SIZE), "seconds": seconds}
     return [
         Row(
