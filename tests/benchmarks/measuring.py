@@ -110,12 +110,15 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=context, initializer=load_tensorflow)
 
 
+_side: list[Callable[[], None]] = []  # What this process works on, if it is a side's.
+
+
 def _prepare(factory: Callable[[], Callable[[], None]]) -> None:
-    globals()["_side"] = factory()
+    _side.append(factory())
 
 
 def _work() -> None:
-    globals()["_side"]()
+    _side[0]()
 
 
 def speedup(seconds: Seconds, side: str, other: str) -> float:
