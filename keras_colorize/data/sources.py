@@ -3,6 +3,7 @@
 TensorFlow is not loaded here, but by `load_cifar10` when it is called.
 """
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -343,8 +344,10 @@ def _thread_count(root: Path, splits: Sequence[Sequence[str]]) -> int:
 
     Python's lock then changes hands more often than pictures are decoded.
     """
-    files = [root / name for name in itertools.islice(itertools.chain(*splits), 16)]
-    sizes = [file.stat().st_size for file in files if file.exists()]
+    sizes = []
+    for name in itertools.islice(itertools.chain(*splits), 16):
+        with contextlib.suppress(OSError):  # Reading it will tell.
+            sizes.append((root / name).stat().st_size)
     is_tiny = sum(sizes) < _TINY_FILE * len(sizes)
     return 1 if is_tiny else len(os.sched_getaffinity(0))
 

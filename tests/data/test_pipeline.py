@@ -116,9 +116,9 @@ class TestValidation:
 
 
 class TestCacheLab:
-    def test_within_half_a_step(self):
-        # 5 pictures of 200x200 are converted one by one, in both orders of their rows.
-        rgb = np.random.default_rng(1).integers(0, 256, (5, 200, 200, 3), np.uint8)
+    @pytest.mark.parametrize(("count", "size"), [(5, 200), (70, 32)])  # by 1; by 64 and 6
+    def test_within_half_a_step(self, count, size):
+        rgb = np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8)
         cached = cache_lab(rgb)
         assert cached.dtype == tf.int16
         expected = together(normalize(rgb))
@@ -134,7 +134,7 @@ class TestCacheLab:
         assert lab_cache.shape == (3, 8, 8, 3)
 
     def test_ends_of_the_range(self):
-        # White's L is a little above 100 in float32; it must not become the darkest.
+        # White's L may be a little above 100 in float32; it must not become the darkest.
         ends = np.zeros((2, 1, 1, 3), np.uint8)
         ends[1] = 255
         np.testing.assert_array_equal(cache_lab(ends)[..., 0].numpy().ravel(), [-32_767, 32_767])

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 import urllib.error
@@ -332,3 +333,17 @@ def test_a_failed_cifar10_download_says_what_to_do(keras_home, monkeypatch):
     assert message.startswith("CIFAR-10 cannot be loaded (URL fetch failure on https://")
     assert str(keras_home / "datasets/cifar-10-batches-py-target_archive") in message
     assert "\n" not in message
+
+
+def test_a_file_whose_size_is_not_to_be_had_stops_nothing(tmp_path, monkeypatch):
+    # In a folder that may be listed but not entered; root, who runs CI, may enter them all.
+    write_many(tmp_path, 9)
+    look = os.stat
+
+    def refuse(path, *arguments, **options):
+        if str(path).endswith("0007.png"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert len(load_test_images(tmp_path, 8)) == 9
