@@ -4,6 +4,9 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import keras
 import numpy as np
@@ -156,7 +159,7 @@ class Models(keras.callbacks.Callback):
         """Saves what is due."""
         last = self.run.model_file("last")
         with whole_file(last) as beside:
-            self.model.generator.save(beside)
+            _save(self.model.generator, beside)
         copies = []
         losses = [row["val_l1_loss"] for row in self.progress.history]
         if losses[-1] == min(losses):
@@ -166,6 +169,14 @@ class Models(keras.callbacks.Callback):
         for name in copies:
             with whole_file(self.run.model_file(name)) as beside:
                 shutil.copyfile(last, beside)
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    """What `model.save` writes, without holding all of it in memory as that does."""
+    with TemporaryDirectory(dir=path.parent, prefix=".") as folder, ZipFile(path, "w") as archive:
+        model.save(folder, zipped=False)
+        for file in filter(Path.is_file, sorted(Path(folder).rglob("*"))):
+            archive.write(file, file.relative_to(folder))
 
 
 class Checkpoints(keras.callbacks.Callback):

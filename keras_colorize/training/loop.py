@@ -1,5 +1,6 @@
 """Keras's `fit`, begun or taken up where it stopped."""
 
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def train(
     """
     settings = run.recipe.training
     for leftover in run.path.glob("*/.*"):  # of writing, when the process was killed
-        leftover.unlink()
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     whole_epoch = training(epoch, 0)
     batches = len(whole_epoch)

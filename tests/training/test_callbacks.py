@@ -1,3 +1,5 @@
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -112,6 +114,20 @@ def test_models_are_kept_when_they_are_due(run, progress, colorizer):
         "epoch_0003": 2,
         "last": 2,
     }
+
+
+def test_saving_a_model_does_not_hold_it_in_memory(run, progress, small_colorizer):
+    models = Models(run, progress)
+    models.set_model(small_colorizer(filters=16))
+    progress.history.append({"val_l1_loss": 0.5})
+    models.on_epoch_end(0)  # What is imported and traced once is no matter.
+    size = run.model_file("last").stat().st_size
+    tracemalloc.start()
+    models.on_epoch_end(1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size
+    assert not list(run.path.glob("models/.*"))
 
 
 def test_history_counts_the_seconds_before_an_interruption(progress, colorizer):

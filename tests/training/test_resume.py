@@ -122,7 +122,13 @@ def test_stopped_between_the_last_batch_and_validation(
         fit("stopped")
     monkeypatch.undo()
     assert batches_done(tmp_path / "stopped" / "checkpoints" / "state.npz") >= BATCHES
+    # What a process leaves that is killed while it writes a model.
+    leftover = tmp_path / "stopped" / "models" / ".leftover"
+    leftover.mkdir(parents=True)
+    for path in (leftover / "config.json", leftover.with_suffix(".keras")):
+        path.write_text("{")
     stopped = fit("stopped")
+    assert not list(leftover.parent.glob(".*"))
     assert history(stopped.path) == history(whole.path)
     with np.load(whole.state_file) as expected, np.load(stopped.state_file) as found:
         for name in set(expected.files) - {"progress"}:
