@@ -97,7 +97,7 @@ def find_images(root: Path) -> list[str]:
     return sorted(found, key=lambda name: name.split("/"))
 
 
-def read_rgb(source: Path | bytes) -> np.ndarray:
+def read_rgb(source: Path | str | bytes) -> np.ndarray:
     """Reads a picture as 8-bit sRGB; transparent parts show white.
 
     Args:
@@ -117,7 +117,7 @@ def read_rgb(source: Path | bytes) -> np.ndarray:
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def read_picture(source: Path | bytes) -> Picture:
+def read_picture(source: Path | str | bytes) -> Picture:
     """Reads a picture with its own depth and transparency.
 
     The EXIF orientation is applied and an ICC profile converted to sRGB; a broken profile is
@@ -133,9 +133,13 @@ def read_picture(source: Path | bytes) -> Picture:
     Raises:
         ColorizeError: the file is missing, damaged, too large or of another kind.
     """
-    name = f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
-    with _one_line_errors(name):
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if isinstance(source, bytes):
+        with _one_line_errors(f"image of {len(source)} bytes"):
+            return _decode(_open(io.BytesIO(source)), source)
+    with _one_line_errors(str(source)):
+        # Neither a buffer nor pathlib: both take their time, as many small files tell.
+        with io.FileIO(source) as file:
+            data = file.readall()
         return _decode(_open(io.BytesIO(data)), data)
 
 

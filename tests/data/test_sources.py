@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_colorize.data import sources
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.data.sources import (
     load_cifar10,
@@ -236,6 +237,20 @@ def test_progress_is_told_up_to_the_total(tmp_path):
     total = calls[-1][1]
     assert calls[-1] == (total, total)
     assert calls == sorted(calls) and total < 40
+
+
+def test_an_interrupted_reading_leaves_the_rest_unread(tmp_path, monkeypatch):
+    write_many(tmp_path, 600)
+    read: list[str] = []
+    read_rgb = sources.read_rgb
+    monkeypatch.setattr(sources, "read_rgb", lambda name: read.append(name) or read_rgb(name))
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_folder(tmp_path, 8, progress=interrupt)
+    assert len(read) < 200
 
 
 def test_judging_takes_the_test_folder_if_there_is_one(tmp_path):
