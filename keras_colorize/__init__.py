@@ -7,7 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_colorize.api import colorize, compare, evaluate, export, fit, load, plot
+    from keras_colorize.api import (
+        colorize,
+        colorize_files,
+        compare,
+        evaluate,
+        export,
+        fit,
+        load,
+        plot,
+    )
     from keras_colorize.errors import ColorizeError
     from keras_colorize.evaluation.report import Report
     from keras_colorize.recipe import Recipe, RecipeError, load_recipe
@@ -22,6 +31,7 @@ _HOMES = {
     "Report": "evaluation.report",
     "Run": "training.run",
     "colorize": "api",
+    "colorize_files": "api",
     "compare": "api",
     "evaluate": "api",
     "export": "api",
@@ -38,6 +48,7 @@ __all__ = [
     "Report",
     "Run",
     "colorize",
+    "colorize_files",
     "compare",
     "evaluate",
     "export",

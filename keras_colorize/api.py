@@ -8,15 +8,18 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from zipfile import BadZipFile
 
 from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import write_text
-from keras_colorize.recipe import Recipe, RecipeError, load_recipe
+from keras_colorize.recipe import Data, Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.training.run import Run
 
@@ -60,16 +63,16 @@ def fit(
         KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call goes on.
     """
     recipe = load_recipe(recipe, overrides)
-    _require_pictures(recipe)
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
     path = Path(runs) / (name or recipe.name)
     run = Run.find(path, recipe)
     if run and run.is_finished:
         return run
+    _require_pictures(recipe)
     load_tensorflow()
     from keras_colorize import build
-    from keras_colorize.data.pipeline import cache_lab, normalize
+    from keras_colorize.data.pipeline import cache_lab
     from keras_colorize.training.loop import train
 
     splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
@@ -89,7 +92,7 @@ def fit(
             run,
             training=functools.partial(build.build_training_batches, recipe, lab_train),
             validation=build.build_validation_batches(recipe, lab_validation),
-            samples=(samples, normalize(samples)),
+            samples=samples,
             pictures=pictures,
             verbose=verbose,
         )
@@ -114,7 +117,7 @@ def load(model: "Model") -> "keras.Model":
     load_tensorflow()
     import keras
 
-    # Imports our layers too, which registers them with Keras.
+    import keras_colorize.models  # noqa: F401  # Registers our layers with Keras.
     from keras_colorize.serving.saved_model import load_predict_ab
 
     generator: keras.Model
@@ -125,12 +128,12 @@ def load(model: "Model") -> "keras.Model":
     else:
         try:
             generator = keras.saving.load_model(source, compile=False)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, BadZipFile, zlib.error) as error:
             reason = str(error).splitlines()[0]
             raise ColorizeError(f"{source}: cannot be loaded as a Keras model: {reason}") from error
-    shapes = (generator.input_shape, generator.output_shape)
+    shapes = [getattr(generator, f"{side}_shape", None) for side in ("input", "output")]
     match shapes:
-        case ((_, int(height), int(width), 1), (_, *output, 2)) if output == [height, width]:
+        case [(_, int(size), width, 1), (_, *output, 2)] if [width, *output] == [size] * 3:
             return generator
     raise ColorizeError(
         f"{source}: no generator: must be (N, S, S, 1) -> (N, S, S, 2). "
@@ -139,15 +142,19 @@ def load(model: "Model") -> "keras.Model":
 
 
 def evaluate(
-    model: "Model", data: str | Path, *, output: str | Path | None = None, size: int | None = None
+    model: "Model",
+    data: str | Path | None = None,
+    *,
+    output: str | Path | None = None,
+    size: int | None = None,
 ) -> "Report":
-    """Judges a model on a folder of pictures, beside leaving them gray; see `compare`."""
+    """Judges a model, beside leaving the pictures gray; see `compare`."""
     return compare([model], data, output=output, size=size)
 
 
 def compare(
     models: "Sequence[Model]",
-    data: str | Path,
+    data: str | Path | None = None,
     *,
     output: str | Path | None = None,
     size: int | None = None,
@@ -156,7 +163,8 @@ def compare(
 
     Args:
         models: what `load` takes, each.
-        data: a folder; its `test/` if it has one, else all pictures in it.
+        data: a folder; its `test/` if it has one, else all pictures in it. By default the test
+            pictures of the models' runs, which those were not trained on.
         output: a folder for metrics.json, images.csv and the picture grids; None writes nothing.
         size: the pictures are cropped to squares and shrunk to this size; by default the largest
             of the models' own sizes. Models of another size predict ab at theirs.
@@ -165,18 +173,35 @@ def compare(
         The report.
 
     Raises:
-        ColorizeError: for a missing or unfit model, and a folder without pictures.
+        ColorizeError: for a missing or unfit model, a folder without pictures, and without a
+            folder for models that are no runs, or runs of different pictures.
+
+    Warns:
+        UserWarning: `data` is a folder that a run took its training pictures from.
     """
     names = _unique_names(models)
+    recipes = {name: _recipe(model) for name, model in zip(names, models, strict=True)}
+    if data is None:
+        shared_data = _shared_data(recipes)
+    else:
+        _require_unseen(Path(data), recipes)
     generators = [load(model) for model in models]
     import tensorflow as tf
 
+    from keras_colorize import build
     from keras_colorize.data.sources import load_test_images
     from keras_colorize.evaluation.report import judge
     from keras_colorize.models import predict_ab
 
     size = size or max(generator.input_shape[1] for generator in generators)
-    images = load_test_images(data, size)
+    if data is None:
+        images = build.load_pictures(shared_data.model_copy(update={"image_size": size})).test
+        if not len(images):
+            raise ColorizeError(
+                f"{', '.join(names)}: no pictures were kept for testing; name some (--data)"
+            )
+    else:
+        images = load_test_images(data, size)
     report = judge(
         images.rgb,
         images.names,
@@ -220,13 +245,34 @@ def colorize_files(
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> "Summary":
-    """Colorizes image files and folders of them; see `inference.files.colorize_files`."""
+    """Colorizes image files and whole folders of pictures.
+
+    Each result has the format of its picture, at its full size, with its 16 bits and
+    transparency where the format holds them, in plain sRGB. Files appear whole or not at all.
+
+    Args:
+        inputs: image files, and folders to search for them recursively.
+        output: a folder, made if need be; below it files go by their name, and pictures of an
+            input folder by their path in that folder. For a single input file it may be a file.
+        model: what `load` takes.
+        force: replace files that are there already.
+        progress: called with the number of pictures finished and their total.
+
+    Returns:
+        `done`, the files written, and `failed`, (picture, why) of each that cannot be read or
+        written.
+
+    Raises:
+        ColorizeError: before any work, if an input is missing, two would become one file, or,
+            without `force`, a result is there already; for a missing or unfit model.
+    """
+    from keras_colorize.inference.plan import plan
+
+    sources = plan([Path(path) for path in inputs], Path(output), force)
     generator = load(model)
     from keras_colorize.inference import files
 
-    return files.colorize_files(
-        [Path(path) for path in inputs], Path(output), generator, force=force, progress=progress
-    )
+    return files.colorize_files(sources, generator, progress=progress)
 
 
 def export(model: "Model", output: str | Path) -> Path:
@@ -308,10 +354,53 @@ def _unique_names(models: "Sequence[Model]") -> list[str]:
         else:
             path = model.path if isinstance(model, Run) else Path(model)
             in_run = path.parent.name == "models"
-            name = f"{path.parents[1].name}/{path.stem}" if in_run else path.stem
+            name = path.name.removesuffix(".keras")
+            name = f"{path.parents[1].name}/{name}" if in_run else name
         taken = sum(other.partition(" #")[0] == name for other in names)
         names.append(f"{name} #{taken + 1}" if taken else name)
     return names
+
+
+def _recipe(model: "Model") -> Recipe | None:
+    """What a run was trained by, None for other models; raises where there is no model."""
+    if not isinstance(model, Run | str | Path):
+        return None
+    _model_path(model)
+    path = model.path if isinstance(model, Run) else Path(model)
+    return Run(path).recipe if (path / "recipe.toml").is_file() else None
+
+
+def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:
+    """The one data table of all models, without what does not decide on the test pictures."""
+    immaterial = {"image_size": 1, "flip": False, "train_images": 1}
+    tables = []
+    for name, recipe in recipes.items():
+        if recipe is None:
+            raise ColorizeError(f"{name}: is no run; name the pictures to judge it on (--data)")
+        tables.append(recipe.data.model_copy(update=immaterial))
+    if any(table != tables[0] for table in tables):
+        raise ColorizeError(
+            f"{', '.join(recipes)}: trained on different pictures; name those to judge on (--data)"
+        )
+    return tables[0]
+
+
+def _require_unseen(folder: Path, recipes: Mapping[str, Recipe | None]) -> None:
+    """Fails if there is no such folder; warns if a run was trained on its pictures."""
+    if not folder.is_dir():
+        raise ColorizeError(f"{folder}: not a folder")
+    for name, recipe in recipes.items():
+        trained_on = recipe and recipe.data.source == "folder" and recipe.data.path
+        if (
+            trained_on
+            and folder.resolve() == Path(trained_on).resolve()
+            and not (folder / "test").is_dir()
+        ):
+            warnings.warn(
+                f"{folder}: {name} was trained on most of these pictures; without --data it is "
+                "judged on its test pictures alone",
+                stacklevel=3,
+            )
 
 
 def _require_pictures(recipe: Recipe) -> None:
@@ -334,7 +423,7 @@ def _environment(splits: "Splits") -> dict[str, object]:
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": len(os.sched_getaffinity(0)),
         "pictures": {
             "train": len(splits.train),
             "validation": len(splits.validation),

@@ -16,6 +16,7 @@ from keras_colorize.data.sources import (
     load_folder,
     load_painted_scenes,
 )
+from keras_colorize.errors import ColorizeError
 from keras_colorize.models import patch_discriminator, unet_generator
 from keras_colorize.recipe import Data, Recipe
 from keras_colorize.training import losses
@@ -113,8 +114,10 @@ def _adam(recipe: Recipe, base_learning_rate: float) -> Adam:
 
 
 def _folder(data: Data, progress: Progress | None) -> Splits:
+    if data.path is None:
+        raise ColorizeError("data.path: is unset; say where the pictures are")
     return load_folder(
-        data.path or "",
+        data.path,
         data.image_size,
         validation_share=data.validation_share,
         test_share=data.test_share,

@@ -32,7 +32,12 @@ SetOption = Annotated[
 ]
 MODEL_HELP = "A run, a .keras file, or a SavedModel or its name in saved_models/."
 DataOption = Annotated[
-    Path, typer.Option("--data", help="Folder of pictures; its test/ if it has one.")
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of pictures, or of test/ if it has one; by default those that the runs "
+        "kept for testing.",
+    ),
 ]
 SizeOption = Annotated[
     int | None,
@@ -119,16 +124,18 @@ def fit(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    pictures: DataOption,
+    pictures: DataOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the report; a run's report/ by default."),
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Judge a model on a folder of pictures, beside leaving them gray."""
+    """Judge a model by unseen pictures, beside leaving them gray."""
+    from keras_colorize import Run
+
     if output is None and (Path(model) / "recipe.toml").is_file():
-        output = Path(model) / "report"
+        output = Run(model).report_folder
     _judge([model], pictures, output, size)
 
 
@@ -137,17 +144,17 @@ def compare(
     models: Annotated[
         list[str], typer.Argument(help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}")
     ],
-    pictures: DataOption,
+    pictures: DataOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the report.")
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Judge models side by side on the same pictures, beside leaving them gray."""
+    """Judge models side by side by the same pictures, beside leaving them gray."""
     _judge(models, pictures, output, size)
 
 
-def _judge(models: list[str], pictures: Path, output: Path | None, size: int | None) -> None:
+def _judge(models: list[str], pictures: Path | None, output: Path | None, size: int | None) -> None:
     from keras_colorize import api
 
     report = api.compare(models, pictures, output=output, size=size)

@@ -78,6 +78,18 @@ def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return lab[..., :1] / LIGHTNESS_SCALE - 1.0, lab[..., 1:] / AB_SCALE
 
 
+def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The normalized lightness and ab of 8-bit pictures.
+
+    Args:
+        rgb: shape (..., 3), sRGB in 0..255; uint8, or float32 after resizing.
+
+    Returns:
+        `lightness` of shape (..., 1), -1..1, and `ab` of shape (..., 2), about -1..1; float32.
+    """
+    return split_lab(rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0))
+
+
 def join_lab(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
     """Joins normalized lightness and ab to Lab; the inverse of `split_lab`.
 

@@ -1,10 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and locks between processes."""
 
+import fcntl
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from keras_colorize.errors import ColorizeError
 
 
 @contextmanager
@@ -29,6 +33,27 @@ def whole_file(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a process that was killed in `whole_file` left in a folder."""
+    for leftover in folder.glob(".*.[0-9]*-[0-9]*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+@contextmanager
+def locked(folder: Path, purpose: str) -> Iterator[None]:
+    """Keeps other processes out of a folder; the kernel frees it on any death.
+
+    Raises:
+        ColorizeError: if another process is in it, doing what `purpose` says.
+    """
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ColorizeError(f"{folder}: another process is {purpose}") from None
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -154,12 +154,18 @@ class Recipe(_Table):
         """What a run made from it is called by default: the name of the recipe's file."""
         return self._name
 
+    def renamed(self, name: str) -> "Recipe":
+        """The same recipe, called otherwise."""
+        recipe = self.model_copy()
+        recipe._name = name
+        return recipe
+
     def to_toml(self) -> str:
         """The resolved recipe, every value written out, as TOML that `load_recipe` takes."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def differences(self, other: "Recipe") -> list[str]:
-        """One line per key whose value differs: `table.key: mine here, theirs there`."""
+        """One line per key whose value differs: `table.key: mine, not theirs`."""
         mine, theirs = (
             _flatten(self.model_dump(mode="json")),
             _flatten(other.model_dump(mode="json")),
@@ -211,8 +217,7 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> R
         mistakes += [_describe(one, source, lines, origins) for one in error.errors()]
     if mistakes:
         raise RecipeError("\n".join(mistakes))
-    resolved._name = name
-    return resolved
+    return resolved.renamed(name)
 
 
 def recipe_paths() -> dict[str, Path]:

@@ -8,7 +8,8 @@ import keras_colorize
 
 def test_public_names():
     names = (
-        "fit evaluate compare colorize load export plot load_recipe Recipe RecipeError Run Report"
+        "fit evaluate compare colorize colorize_files load export plot load_recipe Recipe "
+        "RecipeError Run Report"
     )
     assert set(keras_colorize.__all__) == {*names.split(), "ColorizeError"}
     for name in keras_colorize.__all__:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_colorize.color import rgb_to_lab, split_lab
+from keras_colorize.color import normalize
 
 LAB_STEPS = 32_767
 """A Lab cache counts normalized Lab in steps of 1 / LAB_STEPS: it is within 0.0008 of L and 0.002
@@ -104,11 +104,6 @@ def validation_batches(lab_cache: tf.Variable, batch_size: int) -> tf.data.Datas
     """
     positions = tf.data.Dataset.range(lab_cache.shape[0]).batch(batch_size)
     return _ahead(positions, lambda order: _split(lab_cache.sparse_read(order)))
-
-
-def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """uint8 sRGB, shape (..., 3) -> normalized float32 `lightness` (..., 1) and `ab` (..., 2)."""
-    return split_lab(rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0))
 
 
 def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

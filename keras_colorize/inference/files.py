@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,7 @@ import keras
 import numpy as np
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import (
-    SUFFIXES,
-    Picture,
-    find_images,
-    picture_size,
-    read_picture,
-    write_image,
-)
+from keras_colorize.images import Picture, picture_size, read_picture, write_image
 from keras_colorize.inference.prediction import ab_predictor, squash
 from keras_colorize.inference.recolor import recolor
 
@@ -81,35 +74,26 @@ class _Budget:
 
 
 def colorize_files(
-    inputs: Sequence[Path],
-    output: Path,
+    sources: Mapping[Path, Path],
     generator: keras.Model,
     *,
-    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """Colorizes files and whole folders of pictures.
+    """Colorizes files.
 
     Each result has the format of its picture, at its full size, with its 16 bits and
     transparency where the format holds them, in plain sRGB. A picture that cannot be read or
     written is reported and the rest done. Files appear whole or not at all.
 
     Args:
-        inputs: image files, and folders to search for them recursively.
-        output: a folder, made if need be; below it files go by their name, and pictures of an
-            input folder by their path in that folder. For a single input file it may be a file.
+        sources: target -> source, as `plan` lists them.
         generator: a model from `lightness` (N, S, S, 1), -1..1, to `ab` (N, S, S, 2).
-        force: replace files that are there already.
         progress: called with the number of pictures finished and their total.
 
     Returns:
         The files written, and the pictures that failed.
-
-    Raises:
-        ColorizeError: before any work, if an input is missing, two would become one file, or,
-            without `force`, a result is there already.
     """
-    tasks = _plan([Path(path) for path in inputs], Path(output), force)
+    tasks = [_Task(source, target) for target, source in sources.items()]
     size = generator.input_shape[1]
     cores = len(os.sched_getaffinity(0))
     waiting, arrived = deque(tasks), queue.SimpleQueue[_Task]()
@@ -194,40 +178,3 @@ def _write(task: _Task, ab: np.ndarray, arrived: queue.SimpleQueue[_Task]) -> No
         task.bug = error
     del picture  # Before its share of the budget is given back.
     arrived.put(task)
-
-
-def _plan(inputs: list[Path], output: Path, force: bool) -> list[_Task]:
-    """Lists every picture with the file it becomes; raises before anything is written."""
-    names_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
-    if names_file and (len(inputs) != 1 or inputs[0].is_dir()):
-        raise ColorizeError(f"{output}: a single file; give a folder for several pictures")
-    if output.exists() and not names_file and not output.is_dir():
-        raise ColorizeError(f"{output}: not a folder")
-    tasks: list[_Task] = []
-    for path in inputs:
-        if path.is_dir():
-            found = find_images(path)
-            if path.resolve() in output.resolve().parents:  # With results of an earlier call.
-                results = output.resolve().relative_to(path.resolve()).as_posix() + "/"
-                found = [name for name in found if not name.startswith(results)]
-            if not found:
-                raise ColorizeError(f"{path}: no picture in this folder ({' '.join(SUFFIXES)})")
-            tasks += [_Task(path / name, output / name) for name in found]
-        elif path.exists():
-            tasks.append(_Task(path, output if names_file else output / path.name))
-        else:
-            raise ColorizeError(f"{path}: no such file or folder")
-    sources: dict[Path, Path] = {}
-    for task in tasks:
-        if task.target in sources:
-            raise ColorizeError(
-                f"{task.target}: would be written for both {sources[task.target]} and {task.source}"
-            )
-        sources[task.target] = task.source
-    existing = [task.target for task in tasks if task.target.exists()]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise ColorizeError(
-            f"{existing[0]}{more}: already there; use --force to overwrite, or another folder"
-        )
-    return tasks

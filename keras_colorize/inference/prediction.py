@@ -46,8 +46,7 @@ def ab_predictor(generator: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     size = generator.input_shape[1]
 
     def predict(squares: tf.Tensor) -> tf.Tensor:
-        lab = color.rgb_to_lab(tf.cast(squares, tf.float32) / 255.0)
-        lightness, _ = color.split_lab(lab)
+        lightness, _ = color.normalize(squares)
         ab = generator(lightness, training=False)
         return tf.cast(ab, tf.float32) * color.AB_SCALE
 

@@ -7,8 +7,9 @@ import tensorflow as tf
 def predict_ab(generator: keras.Model, lightness: tf.Tensor) -> tf.Tensor:
     """Predicts ab at the generator's size and enlarges it to the pictures'.
 
-    The whole picture is squashed to the square that the generator takes (area filter); ab is
-    brought back bicubically.
+    The lightness of the whole picture is squashed to the square that the generator takes (area
+    filter); ab is brought back bicubically. (Training, colorizing and serving shrink sRGB instead,
+    whose lightness differs a little where neighbours do; here nothing but lightness is known.)
 
     Args:
         generator: `lightness` (N, S, S, 1) -> `ab` (N, S, S, 2).

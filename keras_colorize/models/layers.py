@@ -101,7 +101,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         kernel = tf.reshape(self.kernel, (-1, depth))
         patches = tf.matmul(tf.reshape(inputs, (-1, depth)), kernel, transpose_b=True)
         patches = tf.reshape(patches, (-1, height, width, kernel.shape[0]))
-        return tf.nn.bias_add(_overlap(patches), tf.cast(self.bias, patches.dtype))
+        return _finish(self, _overlap(patches))
 
 
 SMALL = 8
@@ -110,9 +110,18 @@ SMALL = 8
 
 def _is_product(layer: keras.layers.Layer, sides: Iterable[int | None]) -> bool:
     """Whether `layer` maps between pictures of these even sides and their halves, 4x4 to 1."""
-    form = (layer.kernel_size, layer.strides, layer.padding)
-    small = all(side in range(2, SMALL + 1, 2) for side in sides)
-    return form == ((4, 4), (2, 2), "same") and small
+    form = (layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
+    is_plain = form == ((4, 4), (2, 2), "same", (1, 1)) and layer.data_format == "channels_last"
+    # Convolutions alone have groups, transposed ones alone output padding.
+    is_plain &= getattr(layer, "groups", 1) == 1 and getattr(layer, "output_padding", None) is None
+    return is_plain and all(side in range(2, SMALL + 1, 2) for side in sides)
+
+
+def _finish(layer: keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
+    """Bias and activation, where a layer has them."""
+    if layer.use_bias:
+        outputs = tf.nn.bias_add(outputs, tf.cast(layer.bias, outputs.dtype))
+    return layer.activation(outputs)
 
 
 def _take_patches(pictures: tf.Tensor) -> tf.Tensor:
@@ -178,8 +187,7 @@ class SpectralConv2D(Conv2D):
         kernel = tf.convert_to_tensor(self.kernel)
         matrix = tf.cast(tf.reshape(kernel, (-1, self.filters)), tf.float32)
         sigma = tf.cast(self._largest_singular_value(matrix, bool(training)), kernel.dtype)
-        outputs = self.convolution_op(inputs, kernel / sigma)
-        return outputs + tf.cast(self.bias, outputs.dtype)
+        return _finish(self, self.convolution_op(inputs, kernel / sigma))
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Saves `u` and `v` too, which `Conv2D` does not know of."""

@@ -7,9 +7,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_colorize.color import render, rgb_to_lab, split_lab
+from keras_colorize.color import normalize, render
 from keras_colorize.errors import ColorizeError
-from keras_colorize.models import predict_ab
 from keras_colorize.serving.warmup import write_warmup_requests
 
 
@@ -88,9 +87,13 @@ def load_predict_ab(version: Path) -> keras.Model:
 
 def _colorize_bytes(generator: keras.Model, image_bytes: tf.Tensor) -> tf.Tensor:
     """One encoded image of any size -> PNG of the same size and lightness."""
-    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    lightness, _ = split_lab(rgb_to_lab(tf.cast(image[None], tf.float32) / 255.0))
-    return tf.io.encode_png(render(lightness, predict_ab(generator, lightness))[0])
+    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)[None]
+    lightness, _ = normalize(image)
+    # Shrunk before it becomes Lab, as the pictures that the generator was trained on.
+    square = tf.round(tf.image.resize(image, generator.input_shape[1:3], method="area"))
+    ab = generator(normalize(square)[0], training=False)
+    ab = tf.image.resize(ab, tf.shape(image)[1:3], method="bicubic")
+    return tf.io.encode_png(render(lightness, ab)[0])
 
 
 def _versions(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_colorize.color import render
+from keras_colorize.color import normalize, render
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
 from keras_colorize.images import picture_grid, write_image
@@ -91,18 +91,15 @@ class Samples(keras.callbacks.Callback):
     Args:
         run: where to.
         rgb: uint8, shape (N, S, S, 3); the same pictures every time.
-        lightness: normalized, shape (N, S, S, 1).
         writer: of the TensorBoard images.
     """
 
-    def __init__(
-        self, run: Run, rgb: np.ndarray, lightness: tf.Tensor, writer: tf.summary.SummaryWriter
-    ) -> None:
+    def __init__(self, run: Run, rgb: np.ndarray, writer: tf.summary.SummaryWriter) -> None:
         super().__init__()
         self.run = run
         self.rgb = rgb
-        self.lightness = lightness
-        self.gray = render(lightness, tf.zeros((*lightness.shape[:3], 2))).numpy()
+        self.lightness, ab = normalize(rgb)
+        self.gray = render(self.lightness, tf.zeros_like(ab)).numpy()
         self.writer = writer
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -173,7 +170,8 @@ class Models(keras.callbacks.Callback):
 
 def _save(model: keras.Model, path: Path) -> None:
     """What `model.save` writes, without holding all of it in memory as that does."""
-    with TemporaryDirectory(dir=path.parent, prefix=".") as folder, ZipFile(path, "w") as archive:
+    temporary = TemporaryDirectory(dir=path.parent, prefix=path.stem)
+    with temporary as folder, ZipFile(path, "w") as archive:
         model.save(folder, zipped=False)
         for file in filter(Path.is_file, sorted(Path(folder).rglob("*"))):
             archive.write(file, file.relative_to(folder))
@@ -241,5 +239,6 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop_if_asked(self) -> None:
         if self.interrupted:
-            print(f"\n{self.run.path}: stopped and saved; the same command goes on from here")
+            if self.params and self.params["verbose"]:
+                print(f"\n{self.run.path}: stopped and saved; the same command goes on from here")
             raise KeyboardInterrupt

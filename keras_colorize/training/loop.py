@@ -1,6 +1,5 @@
 """Keras's `fit`, begun or taken up where it stopped."""
 
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.files import remove_leftovers
 from keras_colorize.training.callbacks import (
     Checkpoints,
     History,
@@ -20,7 +20,7 @@ from keras_colorize.training.callbacks import (
     Samples,
     TensorBoard,
 )
-from keras_colorize.training.colorizer import Batch, Colorizer
+from keras_colorize.training.colorizer import Colorizer
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, load_state
 
@@ -31,7 +31,7 @@ def train(
     *,
     training: Callable[[tf.Variable, int], tf.data.Dataset],
     validation: tf.data.Dataset,
-    samples: tuple[np.ndarray, Batch],
+    samples: np.ndarray,
     pictures: str,
     verbose: int,
 ) -> None:
@@ -42,7 +42,7 @@ def train(
         run: where everything goes.
         training: (epoch variable, first batch) -> the batches of that epoch.
         validation: batches to validate on after each epoch.
-        samples: uint8 sRGB pictures (N, S, S, 3) for the sample grids, and the same normalized.
+        samples: pictures for the sample grids, uint8 sRGB, shape (N, S, S, 3).
         pictures: fingerprint of the pictures; a run goes on with the same ones only.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch.
 
@@ -51,8 +51,8 @@ def train(
         KeyboardInterrupt: on SIGINT or SIGTERM, after the state was saved.
     """
     settings = run.recipe.training
-    for leftover in run.path.glob("*/.*"):  # of writing, when the process was killed
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    for part in ("", "checkpoints", "models", "samples"):
+        remove_leftovers(run.path / part)
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     whole_epoch = training(epoch, 0)
     batches = len(whole_epoch)
@@ -77,7 +77,7 @@ def train(
     )
     callbacks = [
         History(progress),
-        Samples(run, samples[0], samples[1][0], validation_curves),
+        Samples(run, samples, validation_curves),
         TensorBoard(curves, validation_curves, progress),
         Models(run, progress),
         checkpoints,

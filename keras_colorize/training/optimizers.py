@@ -1,5 +1,7 @@
 """Adam exactly as PyTorch defines it, in TensorFlow's fused kernel."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,6 +17,11 @@ class Adam(keras.optimizers.Adam):
     Reference:
         Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.amsgrad:
+            raise ValueError("There is no AMSGrad here. Received: amsgrad=True")
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor

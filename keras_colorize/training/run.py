@@ -4,14 +4,13 @@ Loads no TensorFlow: a run is refused, or known to be finished, before the slow 
 """
 
 import csv
-import fcntl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.files import whole_file, write_text
+from keras_colorize.files import locked, whole_file, write_text
 from keras_colorize.recipe import Recipe, load_recipe
 
 Row = Mapping[str, float]
@@ -88,13 +87,13 @@ class Run:
 
     @property
     def report_folder(self) -> Path:
-        """Where `evaluate` and `plot` write by default."""
+        """Where the command `evaluate`, and `plot`, write by default."""
         return self.path / "report"
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe it was made by."""
-        return load_recipe(self.recipe_file)
+        """The recipe it was made by, called as the run is."""
+        return load_recipe(self.recipe_file).renamed(self.path.name)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -134,16 +133,10 @@ class Run:
             writer.writeheader()
             writer.writerows(rows)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from training the same run; the kernel frees it on any death.
 
         Raises:
             ColorizeError: if another process trains this run.
         """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ColorizeError(f"{self.path}: another process is training this run") from None
-            yield
+        return locked(self.path, "training this run")

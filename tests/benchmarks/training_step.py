@@ -8,7 +8,8 @@ import tensorflow as tf
 import torch
 
 from keras_colorize import build, load_recipe
-from keras_colorize.data.pipeline import cache_lab, normalize
+from keras_colorize.color import normalize
+from keras_colorize.data.pipeline import cache_lab
 from tests.benchmarks.measuring import Options, Row, alternate, in_processes, medians, speedup
 from tests.benchmarks.pytorch import Step, best_step, original_step
 

@@ -6,12 +6,8 @@ import pytest
 import skimage.color
 import tensorflow as tf
 
-from keras_colorize.data.pipeline import (
-    cache_lab,
-    normalize,
-    training_batches,
-    validation_batches,
-)
+from keras_colorize.color import normalize
+from keras_colorize.data.pipeline import cache_lab, training_batches, validation_batches
 
 COUNT, BATCH = 83, 8  # Ten whole batches, and one of three.
 

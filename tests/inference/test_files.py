@@ -8,7 +8,11 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.images import read_picture, write_image
 from keras_colorize.inference import files
 from keras_colorize.inference.arrays import colorize_array
-from keras_colorize.inference.files import colorize_files
+from keras_colorize.inference.plan import plan
+
+
+def colorize_files(inputs, output, generator, *, force=False, progress=None):
+    return files.colorize_files(plan(inputs, output, force), generator, progress=progress)
 
 
 @pytest.fixture

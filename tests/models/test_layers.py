@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_colorize.models.layers import AlignedResize, BatchNormalization, SpectralConv2D
+from keras_colorize.models.layers import (
+    SMALL,
+    AlignedResize,
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    SpectralConv2D,
+)
 
 
 def bilinear_weights(size: int, new_size: int) -> np.ndarray:
@@ -32,6 +39,58 @@ class TestAlignedResize:
     def test_config(self):
         layer = AlignedResize.from_config(AlignedResize(35, name="resize").get_config())
         assert (layer.size, layer.name) == (35, "resize")
+
+
+class TestConvolutions:
+    """Ours and Keras's own are the same function, on maps of either path and in any form."""
+
+    @pytest.mark.parametrize("side", [2, SMALL // 2, SMALL, 6, 5, 2 * SMALL])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"use_bias": False},
+            {"activation": "relu", "bias_initializer": "ones"},
+            {"strides": 1},
+            {"kernel_size": 3},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("name", ["Conv2D", "Conv2DTranspose"])
+    def test_are_keras(self, name, options, side):
+        options = {"filters": 6, "kernel_size": 4, "strides": 2, "padding": "same", **options}
+        inputs = np.random.default_rng(0).normal(size=(3, side, side, 4)).astype("float32")
+        ours = {"Conv2D": Conv2D, "Conv2DTranspose": Conv2DTranspose}[name](**options)
+        kerass = getattr(keras.layers, name)(**options)
+        kerass(inputs)
+        ours(inputs)
+        ours.set_weights(kerass.get_weights())
+        (found, *gradients), (expected, *expected_gradients) = (
+            self.pass_through(layer, tf.constant(inputs)) for layer in (ours, kerass)
+        )
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+        for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+            np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-4, atol=1e-4)
+
+    @staticmethod
+    def pass_through(layer, inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs)
+            loss = tf.reduce_sum(outputs**2)
+        variables = [variable.value for variable in layer.trainable_variables]
+        return [outputs, *tape.gradient(loss, [inputs, *variables])]
+
+    def test_groups(self):
+        inputs = np.random.default_rng(0).normal(size=(2, 4, 4, 4)).astype("float32")
+        ours, kerass = (
+            kind(6, 4, strides=2, padding="same", groups=2)
+            for kind in (Conv2D, keras.layers.Conv2D)
+        )
+        expected = kerass(inputs)
+        ours.build(inputs.shape)
+        ours.set_weights(kerass.get_weights())
+        np.testing.assert_allclose(ours(inputs), expected, atol=1e-5)
 
 
 class TestBatchNormalization:

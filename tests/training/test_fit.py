@@ -19,8 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import keras_colorize
 from keras_colorize import ColorizeError, Run
+from keras_colorize.color import normalize
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.data.pipeline import normalize
 from keras_colorize.data.sources import load_painted_scenes
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
 from keras_colorize.training.losses import l1_loss
@@ -30,7 +30,7 @@ TRAIN = 30  # of the folder
 SETTINGS = [
     "data.train_images=36",
     f"data.validation_images={VALIDATION}",
-    "data.test_images=0",
+    "data.test_images=9",
     "generator.filters=4",
     "discriminator.filters=4",
     "training.batch_size=8",
@@ -104,11 +104,11 @@ class TestRunDirectory:
         assert environment["tensorflow"] == tf.__version__
         assert environment["keras"] == keras.__version__
         assert environment["keras-colorize"] == keras_colorize.__version__
-        assert environment["cpus"] == os.cpu_count()
+        assert environment["cpus"] == len(os.sched_getaffinity(0))
         assert environment["pictures"] == {
             "train": 36,
             "validation": VALIDATION,
-            "test": 0,
+            "test": 9,
             "gray_skipped": 0,
             "unreadable_skipped": 0,
             "unreadable": [],
@@ -227,13 +227,23 @@ class TestUse:
         damaged = tmp_path / "damaged.keras"
         damaged.write_bytes(run.models["best"].read_bytes()[:1000])
         (tmp_path / "text.keras").write_text("no model")
-        for path in (damaged, tmp_path / "text.keras"):
+        content = bytearray(run.models["best"].read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 64] = bytes(64)
+        (tmp_path / "holed.keras").write_bytes(content)
+        for path in (damaged, tmp_path / "text.keras", tmp_path / "holed.keras"):
             with pytest.raises(ColorizeError, match="cannot be loaded as a Keras model") as caught:
                 keras_colorize.load(path)
             assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
         other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 1)])
         with pytest.raises(ColorizeError, match=r"no generator: .*Received: .*, 8, 8, 3\)"):
             keras_colorize.load(other)
+        wide = keras.Sequential([keras.Input((8, 16, 1)), keras.layers.Conv2D(2, 1)])
+        with pytest.raises(ColorizeError, match=r"no generator: .*Received: \(None, 8, 16, 1\)"):
+            keras_colorize.load(wide)
+        for nothing in (None, Colorizer(other, l1_loss)):
+            with pytest.raises(ColorizeError, match=r"no generator: .*Received: None -> None"):
+                keras_colorize.load(nothing)
 
     def test_evaluate(self, run, pictures, tmp_path):
         report = keras_colorize.evaluate(run, pictures, output=tmp_path / "report")
@@ -244,6 +254,59 @@ class TestUse:
         assert files(tmp_path / "report") == written
         metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
         assert metrics["models"]["gan"]["l1"] == report.summary["gan"]["l1"]
+
+    def test_a_run_is_judged_by_its_own_test_pictures(self, run, tmp_path):
+        test = load_painted_scenes(32, 1, 1, 9, seed=0).test
+        for index, rgb in enumerate(test.rgb):
+            Image.fromarray(rgb).save(tmp_path / f"{index}.png")
+        report = keras_colorize.evaluate(run)
+        assert report.names == test.names
+        expected = keras_colorize.evaluate(run, tmp_path)
+        assert report.summary["gan"] == pytest.approx(expected.summary["gan"])
+        with pytest.raises(ColorizeError, match=r"best: is no run; name the pictures .*--data"):
+            keras_colorize.evaluate(run.models["best"])
+
+    def test_runs_of_other_pictures_are_compared_on_named_ones_only(self, run, runs):
+        settings = [*SETTINGS, "data.test_images=0", "training.epochs=1"]
+        untested = keras_colorize.fit(
+            "quickstart", name="untested.1", runs=runs, overrides=settings, verbose=0
+        )
+        with pytest.raises(
+            ColorizeError, match=r"^gan, untested\.1: trained on different pictures"
+        ):
+            keras_colorize.compare([run, untested])
+        with pytest.raises(ColorizeError, match=r"^untested\.1: no pictures were kept"):
+            keras_colorize.evaluate(untested)
+
+    def test_judging_by_the_pictures_trained_on_warns(self, runs, pictures, tmp_path):
+        for path in pictures.glob("*/[0-9]*.png"):
+            shutil.copy(path, tmp_path / f"{path.parent.name} {path.name}")
+        overrides = [f"data.path={tmp_path}", "generator.filters=4", "training.epochs=1"]
+        run = keras_colorize.fit(
+            "paintings_cnn", name="cnn", runs=runs, overrides=overrides, verbose=0
+        )
+        with pytest.warns(UserWarning, match="cnn was trained on most of these pictures"):
+            keras_colorize.evaluate(run, tmp_path)
+        report = keras_colorize.evaluate(run)
+        assert 0 < len(report.names) < 10
+
+    def test_a_finished_run_needs_no_pictures(self, runs, tmp_path, pictures):
+        folder = shutil.copytree(pictures, tmp_path / "pictures")
+        (folder / "train" / "text.jpg").unlink()
+        settings = [f"data.path={folder}", "generator.filters=4", "training.epochs=1"]
+
+        def fit() -> Run:
+            return keras_colorize.fit(
+                "paintings_cnn", name="moved", runs=runs, overrides=settings, verbose=0
+            )
+
+        history = fit().history
+        shutil.rmtree(folder)
+        assert fit().history == history
+
+    def test_a_runs_recipe_goes_by_the_runs_name(self, run, runs):
+        again = keras_colorize.fit(run.recipe, runs=runs, verbose=0)
+        assert again.path == run.path
 
     def test_compare(self, run, pictures):
         last = run.models["last"]

@@ -88,6 +88,11 @@ def test_takes_bfloat16_gradients():
     assert float(variable[0]) == pytest.approx(-0.5, rel=1e-5)
 
 
+def test_refuses_amsgrad():
+    with pytest.raises(ValueError, match="Received: amsgrad=True"):
+        Adam(0.1, amsgrad=True)
+
+
 def test_config():
     optimizer = Adam(0.25, beta_1=0.5, epsilon=1e-8)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

@@ -122,13 +122,18 @@ def test_stopped_between_the_last_batch_and_validation(
         fit("stopped")
     monkeypatch.undo()
     assert batches_done(tmp_path / "stopped" / "checkpoints" / "state.npz") >= BATCHES
-    # What a process leaves that is killed while it writes a model.
-    leftover = tmp_path / "stopped" / "models" / ".leftover"
-    leftover.mkdir(parents=True)
-    for path in (leftover / "config.json", leftover.with_suffix(".keras")):
+    # What a process leaves that is killed while it writes, beside what others write.
+    folder = tmp_path / "stopped"
+    leftovers = [folder / name for name in (".history.7-8.csv", "models/.last.7-8.keras")]
+    leftovers.append(folder / "models" / ".last.7-8ab" / "config.json")
+    others = [folder / "report" / ".metrics.9-9.json", folder / "models" / ".hidden"]
+    for path in (*leftovers, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{")
     stopped = fit("stopped")
-    assert not list(leftover.parent.glob(".*"))
+    assert not any(path.exists() for path in leftovers)
+    assert not leftovers[-1].parent.exists()
+    assert all(path.exists() for path in others)
     assert history(stopped.path) == history(whole.path)
     with np.load(whole.state_file) as expected, np.load(stopped.state_file) as found:
         for name in set(expected.files) - {"progress"}:

@@ -1,13 +1,12 @@
 """Fetches the Oxford Paintings Dataset into a folder that `fit` takes."""
 
 import asyncio
-import fcntl
 import hashlib
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ import numpy as np
 from keras_colorize.data.oxford.annotations import INSTALL, SUBSETS, read_annotations
 from keras_colorize.data.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
 from keras_colorize.errors import ColorizeError
-from keras_colorize.files import whole_file
+from keras_colorize.files import locked, whole_file
 from keras_colorize.images import read_rgb, write_image
 
 if TYPE_CHECKING:
@@ -120,7 +119,8 @@ def fetch_oxford_paintings(
     subsets = {painting.address: painting.subset for painting in named.paintings[:limit]}
 
     try:
-        with _locked(output), closing(Manifest(output)) as manifest:
+        output.mkdir(parents=True, exist_ok=True)
+        with locked(output, "fetching into it"), closing(Manifest(output)) as manifest:
             _reconcile(output, manifest)
             manifest.take_in(named.paintings, resize, annotations)
             status = {row["address"]: row["status"] for row in manifest.rows()}
@@ -166,18 +166,6 @@ def fetch_oxford_paintings(
         failed=counts[FAILED],
         manifest=output / "manifest.csv",
     )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Makes a folder and keeps other processes out; a killed one leaves no lock behind."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ColorizeError(f"{folder}: another process is fetching into it") from error
-        yield
 
 
 def _reconcile(output: Path, manifest: Manifest) -> None:
