@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
@@ -70,6 +70,9 @@ def fit(
     if run and run.is_finished:
         return run
     _require_pictures(recipe)
+    if run:
+        with run.locked():  # Or fails now, and not only when all pictures are read.
+            pass
     load_tensorflow()
     from keras_colorize import build
     from keras_colorize.data.pipeline import cache_lab
@@ -125,6 +128,8 @@ def load(model: "Model") -> "keras.Model":
         generator = source
     elif source.is_dir():
         generator = load_predict_ab(source)
+    elif source.suffix == ".keras" and not is_zipfile(source):
+        raise ColorizeError(f"{source}: cannot be loaded as a Keras model: it is damaged")
     else:
         try:
             generator = keras.saving.load_model(source, compile=False)
@@ -179,6 +184,10 @@ def compare(
     Warns:
         UserWarning: `data` is a folder that a run took its training pictures from.
     """
+    if not models:
+        raise ColorizeError("no model to judge; name one or more")
+    if size is not None and size < 1:
+        raise ColorizeError(f"size: must be 1 or more (got {size})")
     names = _unique_names(models)
     recipes = {name: _recipe(model) for name, model in zip(names, models, strict=True)}
     if data is None:
@@ -342,7 +351,7 @@ def _model_path(model: Run | str | Path) -> Path:
 
 
 def _version(folder: Path) -> int:
-    return int(folder.name) if folder.name.isdigit() else -1
+    return int(folder.name) if folder.name.isdecimal() else -1
 
 
 def _unique_names(models: "Sequence[Model]") -> list[str]:
@@ -352,7 +361,7 @@ def _unique_names(models: "Sequence[Model]") -> list[str]:
         if not isinstance(model, Run | str | Path):
             name = model.name
         else:
-            path = model.path if isinstance(model, Run) else Path(model)
+            path = (model.path if isinstance(model, Run) else Path(model)).absolute()
             in_run = path.parent.name == "models"
             name = path.name.removesuffix(".keras")
             name = f"{path.parents[1].name}/{name}" if in_run else name

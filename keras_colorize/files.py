@@ -16,7 +16,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to; moves it over `path` when the block succeeds.
 
     A process killed midway leaves `path` as it was. The temporary name keeps the suffix, which
-    many writers choose the format by.
+    many writers choose the format by. Errors of writing name `path`.
 
     Args:
         path: the file to write; its folder is made if need be.
@@ -25,12 +25,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         The temporary path, hidden in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    # Of a long name the start will do, since names have a greatest length.
+    author = f"{os.getpid()}-{threading.get_ident()}"
+    beside = path.with_name(f".{path.stem[:40]}.{author}{path.suffix}")
     try:
         yield beside
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -57,6 +62,6 @@ def locked(folder: Path, purpose: str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes UTF-8 text, whole or not at all; names of files keep bytes that are not UTF-8."""
     with whole_file(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="surrogateescape")

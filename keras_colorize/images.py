@@ -8,6 +8,8 @@ import contextlib
 import io
 import os
 import struct
+import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,26 +76,44 @@ class Picture:
 def find_images(root: Path) -> list[str]:
     """Lists the image files under a folder, recursively and sorted; hidden ones are left out.
 
+    Links are followed, but no folder is searched twice. What is no file, as a pipe, is left out.
+
     Args:
         root: a folder.
 
     Returns:
         Paths relative to `root`, with `/` between the parts.
 
+    Warns:
+        UserWarning: a folder cannot be searched.
+
     Raises:
         ColorizeError: `root` is not a folder.
     """
     if not Path(root).is_dir():
         raise ColorizeError(f"{root}: not a folder")
-    found = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        parent = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
-        found += [
-            parent.removeprefix("./") + name
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    folders = deque([(str(root), "")])
+    while folders:
+        folder, prefix = folders.popleft()
+        try:
+            status = Path(folder).stat()
+            with os.scandir(folder) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            warnings.warn(f"{folder}: cannot be searched ({error.strerror})", stacklevel=2)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in sorted(visible, key=lambda entry: entry.name):
+            if entry.is_dir():
+                # Links last: what they lead to may be in the tree under its own name.
+                add = folders.append if entry.is_symlink() else folders.appendleft
+                add((entry.path, f"{prefix}{entry.name}/"))
+            elif entry.name.lower().endswith(SUFFIXES) and (entry.is_file() or entry.is_symlink()):
+                found.append(prefix + entry.name)
     return sorted(found, key=lambda name: name.split("/"))
 
 

@@ -64,7 +64,8 @@ class Data(_Table):
         source = info.data.get("source", "folder")
         if path is not None and source != "folder":
             raise ValueError(f'is for source = "folder", not "{source}" (got {_show(path)})')
-        return path
+        # One spelling of each, so that a run goes on by any.
+        return str(Path(path).expanduser()) if path else path
 
     @model_validator(mode="after")
     def _shares_leave_training_pictures(self) -> "Data":
@@ -251,7 +252,7 @@ def _find(recipe: str | Path) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -280,6 +281,8 @@ def _apply(override: str, tables: dict[str, Any]) -> str:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        value = text.strip()
+    if key == "data.path" and not isinstance(value, str):  # A folder may be called 2019.
         value = text.strip()
     if not isinstance(tables.setdefault(table, {}), dict):
         raise RecipeError(f"--set {override}: {table} is no table")

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -417,6 +418,33 @@ def test_find_images(tmp_path):
     assert find_images(tmp_path) == names
     with pytest.raises(ColorizeError, match="not a folder"):
         find_images(tmp_path / "jpg")
+
+
+def test_find_images_follows_links_once_and_leaves_out_what_is_no_file(tmp_path):
+    tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+    for path in (tree / "z" / "a.png", elsewhere / "b.png"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (tree / "a link").symlink_to(tree / "z")  # Found under its own name.
+    (tree / "test").symlink_to(elsewhere)
+    (tree / "z" / "loop").symlink_to(tree)
+    (tree / "gone.png").symlink_to(tmp_path / "nowhere")  # Reading it will tell.
+    os.mkfifo(tree / "pipe.png")
+    (tree / "folder.png").mkdir()
+    assert find_images(tree) == ["gone.png", "test/b.png", "z/a.png"]
+
+
+def test_find_images_warns_of_a_folder_that_cannot_be_searched(tmp_path):
+    (tmp_path / "a.png").touch()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # Deeper than any path may be long.
+        os.mkdir("x" * 250, dir_fd=folder)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    with pytest.warns(UserWarning, match=r"x: cannot be searched \(File name too long\)"):
+        assert find_images(tmp_path) == ["a.png"]
 
 
 def test_square_thumbnail_crops_the_centre_and_averages():

@@ -176,10 +176,18 @@ class TestOverrides:
     def test_values_are_toml_or_plain_strings(self, write, override, key, value):
         assert get(load_recipe(write(SMALL), [override]), key) == value
 
-    @pytest.mark.parametrize("path", ["/pictures/a=b", "C:/My pictures", "été #2", "07"])
+    @pytest.mark.parametrize(
+        "path", ["/pictures/a=b", "C:/My pictures", "été #2", "07", "2019", "1e5", "true"]
+    )
     def test_a_path_needs_no_quotes(self, write, path):
         recipe = load_recipe(write(SMALL), ["data.source=folder", f"data.path={path}"])
         assert recipe.data.path == path
+
+    @pytest.mark.parametrize("path", ["./a/b", "a/b/", "a//b", "'a/b'", "~/a/b"])
+    def test_a_path_has_one_spelling(self, write, monkeypatch, path):
+        monkeypatch.setenv("HOME", "/home")
+        recipe = load_recipe(write(SMALL), ["data.source=folder", f"data.path={path}"])
+        assert recipe.data.path == ("/home/a/b" if "~" in path else "a/b")
 
     def test_a_later_one_wins(self, write):
         overrides = ["training.epochs=5", "training.seed=1", "training.epochs=6"]

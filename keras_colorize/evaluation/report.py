@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,9 @@ class Report:
         captions = []
         for index in indices:
             scores = [scores["ciede2000"][index] for scores in self.images.values()]
-            captions.append([self.names[index], *(f"CIEDE2000 {score:.1f}" for score in scores)])
+            # Of a file's name that is not UTF-8, what can be drawn.
+            name = os.fsencode(self.names[index]).decode(errors="replace")
+            captions.append([name, *(f"CIEDE2000 {score:.1f}" for score in scores)])
         return draw_pictures(
             f"{kind.capitalize()} of {len(self.names):,} pictures by CIEDE2000 of {self.ranked_by}",
             ["original", *self.images],

@@ -87,7 +87,7 @@ def load_predict_ab(version: Path) -> keras.Model:
 
 def _colorize_bytes(generator: keras.Model, image_bytes: tf.Tensor) -> tf.Tensor:
     """One encoded image of any size -> PNG of the same size and lightness."""
-    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)[None]
+    image = _decode(image_bytes)[None]
     lightness, _ = normalize(image)
     # Shrunk before it becomes Lab, as the pictures that the generator was trained on.
     square = tf.round(tf.image.resize(image, generator.input_shape[1:3], method="area"))
@@ -96,5 +96,24 @@ def _colorize_bytes(generator: keras.Model, image_bytes: tf.Tensor) -> tf.Tensor
     return tf.io.encode_png(render(lightness, ab)[0])
 
 
+def _decode(image_bytes: tf.Tensor) -> tf.Tensor:
+    """An encoded image -> uint8, shape (H, W, 3).
+
+    TensorFlow takes the indices of a BMP with a palette for gray levels; they are looked up here.
+    """
+    image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    header = tf.cast(tf.io.decode_raw(tf.strings.substr(image_bytes, 0, 2048), tf.uint8), tf.int32)
+
+    def look_up() -> tf.Tensor:
+        # The palette, of blue, green, red and nothing each, lies between header and pixels.
+        start, end = 14 + header[14], header[10] + 256 * header[11]
+        palette = tf.reshape(header[start : start + (end - start) // 4 * 4], (-1, 4))[:, 2::-1]
+        return tf.gather(tf.cast(palette, tf.uint8), tf.cast(image[..., 0], tf.int32))
+
+    is_bmp = tf.equal(tf.strings.substr(image_bytes, 0, 2), "BM")
+    has_palette = is_bmp & tf.reduce_all(tf.equal(header[28:29], 8))  # bits a pixel
+    return tf.cond(has_palette, look_up, lambda: image)
+
+
 def _versions(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.isdigit()]
+    return [path.name for path in folder.iterdir() if path.name.isdecimal()]

@@ -61,7 +61,10 @@ def train(
     if run.state_file.exists():
         progress = load_state(run.state_file, colorizer)
         if progress.pictures != pictures:
-            raise ColorizeError(f"{run.path}: the pictures are not those the run began with")
+            raise ColorizeError(
+                f"{run.path}: the pictures are not those the run began with; bring those back, or "
+                "choose another name"
+            )
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
         if progress.history:
             run.write_history(progress.history)

@@ -58,9 +58,13 @@ def load_state(path: Path, colorizer: Colorizer) -> Progress:
             values = dict(arrays)
         progress = Progress(**json.loads(str(values.pop("progress"))))
     except _UNREADABLE as error:
-        raise ColorizeError(f"{path}: no state of this recipe's networks: {error}") from None
+        raise ColorizeError(
+            f"{path}: cannot be read ({error}); delete it, and the run begins anew"
+        ) from None
     if {k: v.shape for k, v in values.items()} != {k: v.shape for k, v in variables.items()}:
-        raise ColorizeError(f"{path}: no state of this recipe's networks: it is of others")
+        raise ColorizeError(
+            f"{path}: the state of other networks; delete it, and the run begins anew"
+        )
     for name, variable in variables.items():
         variable.assign(values[name])
     return progress

@@ -114,6 +114,20 @@ def test_serves_in_a_process_with_tensorflow_alone(
             assert np.abs(colorized.astype(int) - offline).mean() < (2 if form == "JPEG" else 0.3)
 
 
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "RGBA"])
+def test_serves_every_bmp(folder: Path, pictures: list[np.ndarray], mode: str) -> None:
+    """TensorFlow's decoder takes the indices of a palette for gray levels."""
+    picture = Image.fromarray(pictures[0])
+    picture = picture.quantize(16) if mode == "P" else picture.convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "BMP")
+    serve = tf.saved_model.load(folder / "1").signatures["serving_default"]
+    answer = serve(image_bytes=tf.constant([file.getvalue()]))["colorized_bytes"][0].numpy()
+    before = rgb2lab(picture.convert("RGB"))
+    after = rgb2lab(np.asarray(Image.open(io.BytesIO(answer))))
+    assert np.abs(after[..., 0] - before[..., 0]).max() < 0.6
+
+
 def test_a_saved_model_is_not_exported_again(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(keras_colorize.ColorizeError, match="is a SavedModel already"):
         keras_colorize.export(folder, tmp_path / "again")

@@ -235,6 +235,8 @@ class TestUse:
             with pytest.raises(ColorizeError, match="cannot be loaded as a Keras model") as caught:
                 keras_colorize.load(path)
             assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+        with pytest.raises(ColorizeError, match="it is damaged"):
+            keras_colorize.load(damaged)
         other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 1)])
         with pytest.raises(ColorizeError, match=r"no generator: .*Received: .*, 8, 8, 3\)"):
             keras_colorize.load(other)
@@ -315,6 +317,23 @@ class TestUse:
         assert list(report.summary) == ["gray", "gan", "gan/last", "gan #2"]
         assert report.summary["gan/last"] == report.summary["gan #2"]
         assert next(iter(report.pictures.values())).shape == (2 + 3, 64, 64, 3)
+
+    def test_names_that_are_not_utf8(self, run, tmp_path):
+        for name in (b"\xff.png", b"b.png"):
+            path = tmp_path / os.fsdecode(name)
+            Image.fromarray(paint_scenes(1, 32, seed=len(name))[0]).save(path)
+        report = keras_colorize.evaluate(run, tmp_path, output=tmp_path / "report")
+        assert len(report.names) == 2
+        assert b"\xff.png,gray" in (tmp_path / "report" / "images.csv").read_bytes()
+        assert (tmp_path / "report" / "worst.png").exists()
+
+    def test_what_cannot_be_compared(self, run, pictures):
+        with pytest.raises(ColorizeError, match="no model to judge"):
+            keras_colorize.compare([], pictures)
+        with pytest.raises(ColorizeError, match=r"size: must be 1 or more \(got 0\)"):
+            keras_colorize.evaluate(run, pictures, size=0)
+        with pytest.raises(ColorizeError, match="nowhere: not a folder"):
+            keras_colorize.evaluate(run, "nowhere")
 
     def test_plot(self, run, tmp_path):
         paths = keras_colorize.plot(run, tmp_path)

@@ -1,0 +1,79 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.files import locked, remove_leftovers, whole_file, write_text
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with whole_file(path) as beside:
+        beside.write_text("whole")
+        assert (beside.suffix, beside.parent) == (".txt", path.parent)
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as beside:
+        beside.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_longest_names_can_be_written(tmp_path):
+    for name in ("x" * 251 + ".txt", "ä" * 125 + ".txt"):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+
+
+# A disk that fills up, by the limit of a process.
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from keras_colorize.files import write_text
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_text(Path(sys.argv[1]), "x" * 10_000)
+except OSError as error:
+    print(error.filename)
+"""
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path):
+    path = tmp_path / "a.txt"
+    done = subprocess.run([sys.executable, "-c", FILL, path], stdout=subprocess.PIPE, text=True)
+    assert done.stdout == f"{path}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_not_utf8_keep_their_bytes(tmp_path):
+    write_text(tmp_path / "names.csv", os.fsdecode(b"a,\xff.jpg\n"))
+    assert (tmp_path / "names.csv").read_bytes() == b"a,\xff.jpg\n"
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path):
+    kept = ["a.txt", ".hidden", ".a.txt", ".lock", ".ipynb_checkpoints"]
+    for name in [*kept, ".a.12-34.txt"]:
+        (tmp_path / name).touch()
+    (tmp_path / ".a.12-34xy").mkdir()
+    (tmp_path / ".a.12-34xy" / "part").touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+    remove_leftovers(tmp_path / "none")
+
+
+def test_a_lock_keeps_others_out_until_it_is_free(tmp_path):
+    refused = pytest.raises(ColorizeError, match="another process is at work")
+    with locked(tmp_path, "at work"), refused, locked(tmp_path, "at work"):
+        raise AssertionError("two are in")
+    with locked(tmp_path, "at work"):
+        pass
