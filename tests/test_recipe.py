@@ -235,6 +235,11 @@ class TestMistakes:
             ("data", "train_images = 1.0", "should be a valid integer (got 1.0)"),
             ("data", "flip = 1", "should be a valid boolean (got 1)"),
             ("data", "path = 3", "should be a valid string (got 3)"),
+            (
+                "data",
+                "train_images = 3_000_000_000",
+                "should be less than 2147483648 (got 3000000000)",
+            ),
             ("data", 'split_by = "artist"', "should be 'file' or 'folder' (got \"artist\")"),
             ("data", "test_share = 1", "should be less than 1 (got 1)"),
             ("data", "test_share = nan", "should be a finite number (got nan)"),

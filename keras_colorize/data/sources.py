@@ -132,12 +132,14 @@ def load_folder(
         progress=progress,
     )
     _warn_of_unreadable(root, unreadable)
+    remedy = "add pictures, or change the shares of the splits"
+    if split_by == "folder":
+        remedy = 'add folders, or set split_by to "file"'
     for purpose, images in (("train", train), ("validate", validation)):
         if not len(images):
             raise ColorizeError(
                 f"{root}: no picture left to {purpose} on: of {len(names)} found, "
-                f"{len(unreadable)} are unreadable and {gray} gray; add pictures, or change the "
-                "shares of the splits"
+                f"{len(unreadable)} are unreadable and {gray} gray; {remedy}"
             )
     return Splits(train, validation, test, tuple(unreadable), gray)
 

@@ -152,6 +152,12 @@ def test_split_by_folder_keeps_folders_together(tmp_path):
     assert all(artists)
 
 
+def test_a_single_folder_cannot_be_split_by_folder(tmp_path):
+    write_many(tmp_path, 30)
+    with pytest.raises(ColorizeError, match=r'add folders, or set split_by to "file"$'):
+        load_folder(tmp_path, 8, split_by="folder")
+
+
 @pytest.mark.parametrize("validation", ["validation", "val"])
 def test_folders_named_after_splits_decide(tmp_path, validation):
     write_many(tmp_path / "train/x", 10)
