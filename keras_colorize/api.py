@@ -322,11 +322,12 @@ def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
         ColorizeError: if there is no run, or it has not finished an epoch.
     """
     run = run if isinstance(run, Run) else Run(run)
-    if not run.history_file.exists():
+    rows = run.history
+    if not rows:
         raise ColorizeError(f"{run.path}: has not finished an epoch yet")
     from keras_colorize.evaluation.plots import plot_history
 
-    return plot_history(run.history_file, Path(output or run.report_folder))
+    return plot_history(rows, Path(output or run.report_folder))
 
 
 def _model_path(model: Run | str | Path) -> Path:

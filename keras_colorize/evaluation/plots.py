@@ -1,12 +1,11 @@
-"""A run's history.csv as curves, and labelled grids of pictures, all as PNG.
+"""A run's history as curves, and labelled grids of pictures, all as PNG.
 
 Figures are drawn on their own canvases: pyplot, with its global state, stays out.
 """
 
-import csv
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +49,15 @@ _COLORS = ("#0072b2", "#d55e00")
 _INK, _FRAME, _GRID = "#333333", "#bbbbbb", "#e6e6e6"
 
 
-def plot_history(history_csv: Path, directory: Path) -> list[Path]:
+def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[Path]:
     """Draws the curves of a run: training pale, validation strong, its best L1 epoch marked.
 
     A column that the history does not have is left out, with its chart if that stays empty: a
     plain CNN has no accuracy.png.
 
     Args:
-        history_csv: a row an epoch; the column `epoch`, counted from 1, and any of the logs'
-            names, those of validation with `val_` before them. An empty cell is a gap.
+        rows: one an epoch, one at least, all of the same columns: `epoch`, counted from 1, and
+            any of the logs' names, those of validation with `val_` before them. NaN is a gap.
         directory: where losses.png, accuracy.png, delta_e.png and learning_rate.png go; made if
             need be.
 
@@ -66,9 +65,12 @@ def plot_history(history_csv: Path, directory: Path) -> list[Path]:
         The files written.
 
     Raises:
-        ColorizeError: the history is missing, empty or malformed, or a file cannot be written.
+        ColorizeError: a file cannot be written.
     """
-    history = _read_history(history_csv)
+    columns_of_all = {name: np.array([row[name] for row in rows], float) for name in rows[0]}
+    history = {
+        name: column for name, column in columns_of_all.items() if not np.isnan(column).all()
+    }
     best = _best_epoch(history)
     written = []
     for name, panels in _CHARTS.items():
@@ -148,39 +150,6 @@ def save_figure(figure: Figure, path: Path) -> None:
             figure.savefig(beside, format="png")
     except OSError as error:
         raise ColorizeError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _read_history(path: Path) -> dict[str, np.ndarray]:
-    """Columns of history.csv that hold any number, by name; float64, an empty cell NaN."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.reader(file))
-    except OSError as error:
-        raise ColorizeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ColorizeError(f"{path}: not a CSV file ({error})") from error
-    if not lines or "epoch" not in lines[0]:
-        raise ColorizeError(f"{path}: no column 'epoch' in the first line; not a run's history")
-    header, rows = lines[0], lines[1:]
-    if not rows:
-        raise ColorizeError(f"{path}: no epoch yet; train at least one to plot it")
-    values = np.full((len(rows), len(header)), np.nan)
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ColorizeError(
-                f"{path}:{number}: {len(row)} values for the {len(header)} columns of line 1"
-            )
-        for column, cell in enumerate(row):
-            try:
-                values[number - 2, column] = float(cell) if cell else np.nan
-            except ValueError as error:
-                raise ColorizeError(
-                    f"{path}:{number}: {header[column]}: not a number (got {cell!r})"
-                ) from error
-    columns = dict(zip(header, values.T, strict=True))
-    if not np.isfinite(columns["epoch"]).all():
-        raise ColorizeError(f"{path}: the column 'epoch' has gaps")
-    return {name: column for name, column in columns.items() if np.isfinite(column).any()}
 
 
 def _best_epoch(history: dict[str, np.ndarray]) -> tuple[float, float] | None:

@@ -104,7 +104,7 @@ class Run:
             with self.history_file.open(newline="", encoding="utf-8") as file:
                 rows = [{k: float(text) for k, text in row.items()} for row in csv.DictReader(file)]
             return [{**row, "epoch": int(row["epoch"])} for row in rows]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, csv.Error):
             raise ColorizeError(
                 f"{self.history_file}: not a run's history; delete it, and fit writes it anew"
             ) from None
