@@ -64,8 +64,11 @@ class Data(_Table):
         source = info.data.get("source", "folder")
         if path is not None and source != "folder":
             raise ValueError(f'is for source = "folder", not "{source}" (got {_show(path)})')
+        if not path:
+            return path
         # One spelling of each, so that a run goes on by any.
-        return str(Path(path).expanduser()) if path else path
+        folder = Path(path)
+        return str(folder.expanduser() if path.startswith("~/") else folder)
 
     @model_validator(mode="after")
     def _shares_leave_training_pictures(self) -> "Data":
