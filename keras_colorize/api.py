@@ -1,4 +1,4 @@
-"""What the library does, one function a use: fit, evaluate, compare, colorize, load, export, plot.
+"""What the library does, one function a use.
 
 TensorFlow is imported inside the functions, after all that can be checked without it.
 """
@@ -9,16 +9,15 @@ import os
 import platform
 import sys
 import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-from zipfile import BadZipFile, is_zipfile
+from typing import TYPE_CHECKING
 
 from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import write_text
+from keras_colorize.generators import Generator, resolve
 from keras_colorize.recipe import Data, Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.training.run import Run
@@ -29,9 +28,8 @@ if TYPE_CHECKING:
 
     from keras_colorize.data.sources import Splits
     from keras_colorize.evaluation.report import Report
+    from keras_colorize.generators import Model
     from keras_colorize.inference.files import Summary
-
-    Model: TypeAlias = keras.Model | Run | str | Path
 
 
 def fit(
@@ -91,7 +89,7 @@ def fit(
         lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
         del splits  # All that is needed from now on is made of it.
         train(
-            build.build_colorizer(recipe),
+            build.build_colorizer(recipe, lab_train),
             run,
             training=functools.partial(build.build_training_batches, recipe, lab_train),
             validation=build.build_validation_batches(recipe, lab_validation),
@@ -102,48 +100,33 @@ def fit(
     return run
 
 
-def load(model: "Model") -> "keras.Model":
+def load(model: "Model | None" = None, *, vividness: float | None = None) -> "keras.Model":
     """Loads a generator for inference.
 
     Args:
         model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
-            SavedModel or its name in `saved_models/` (its newest version), or a Keras model,
-            which is returned as it is.
+            SavedModel or its name in `saved_models/` (its newest version), the name of a
+            pretrained model (see
+            `keras_colorize.pretrained`), or a Keras model, which is returned as it is. By
+            default the pretrained model that `colorize` uses.
+        vividness: how vivid its colors are from now on, 0 (faithful) to 1 (vivid); by default as
+            they were saved.
 
     Returns:
-        A Keras model, `lightness` (N, S, S, 1) in -1..1 -> `ab` (N, S, S, 2), float32.
+        A Keras model, `lightness` in -1..1 -> `ab`, float32: (N, S, S, 1) -> (N, S, S, 2), or
+        (N, H, W, 1) -> (N, H, W, 2) for any sides that are multiples of 32.
 
     Raises:
-        ColorizeError: if there is no such model, or it is no generator.
+        ColorizeError: if there is no such model, it is no generator, or it has no vividness.
     """
-    source = _model_path(model) if isinstance(model, Run | str | Path) else model
-    load_tensorflow()
-    import keras
+    generator = resolve(model).load()
+    if vividness is not None:
+        from keras_colorize.inference.prediction import check_vividness
+        from keras_colorize.models import set_vividness
 
-    import keras_colorize.models  # noqa: F401  # Registers our layers with Keras.
-    from keras_colorize.serving.saved_model import load_predict_ab
-
-    generator: keras.Model
-    if not isinstance(source, Path):
-        generator = source
-    elif source.is_dir():
-        generator = load_predict_ab(source)
-    elif source.suffix == ".keras" and not is_zipfile(source):
-        raise ColorizeError(f"{source}: cannot be loaded as a Keras model: it is damaged")
-    else:
-        try:
-            generator = keras.saving.load_model(source, compile=False)
-        except (OSError, ValueError, TypeError, KeyError, BadZipFile, zlib.error) as error:
-            reason = str(error).splitlines()[0]
-            raise ColorizeError(f"{source}: cannot be loaded as a Keras model: {reason}") from error
-    shapes = [getattr(generator, f"{side}_shape", None) for side in ("input", "output")]
-    match shapes:
-        case [(_, int(size), width, 1), (_, *output, 2)] if [width, *output] == [size] * 3:
-            return generator
-    raise ColorizeError(
-        f"{source}: no generator: must be (N, S, S, 1) -> (N, S, S, 2). "
-        f"Received: {shapes[0]} -> {shapes[1]}"
-    )
+        check_vividness(generator, vividness)
+        set_vividness(generator, vividness)
+    return generator
 
 
 def evaluate(
@@ -172,7 +155,7 @@ def compare(
             pictures of the models' runs, which those were not trained on.
         output: a folder for metrics.json, images.csv and the picture grids; None writes nothing.
         size: the pictures are cropped to squares and shrunk to this size; by default the largest
-            of the models' own sizes. Models of another size predict ab at theirs.
+            of the models' own sizes, 256 for models of any size. All predict ab at their own.
 
     Returns:
         The report.
@@ -188,21 +171,23 @@ def compare(
         raise ColorizeError("no model to judge; name one or more")
     if size is not None and size < 1:
         raise ColorizeError(f"size: must be 1 or more (got {size})")
-    names = _unique_names(models)
-    recipes = {name: _recipe(model) for name, model in zip(names, models, strict=True)}
+    resolved = [resolve(model) for model in models]
+    names = _unique_names(resolved)
+    recipes = {name: model.recipe for name, model in zip(names, resolved, strict=True)}
     if data is None:
         shared_data = _shared_data(recipes)
     else:
         _require_unseen(Path(data), recipes)
-    generators = [load(model) for model in models]
+    generators = [model.load() for model in resolved]
     import tensorflow as tf
 
     from keras_colorize import build
     from keras_colorize.data.sources import load_test_images
     from keras_colorize.evaluation.report import judge
     from keras_colorize.models import predict_ab
+    from keras_colorize.models.predict import PREDICTION_SIZE
 
-    size = size or max(generator.input_shape[1] for generator in generators)
+    size = size or max(generator.input_shape[1] or PREDICTION_SIZE for generator in generators)
     if data is None:
         images = build.load_pictures(shared_data.model_copy(update={"image_size": size})).test
         if not len(images):
@@ -224,15 +209,25 @@ def compare(
     return report
 
 
-def colorize(image: "np.ndarray", model: "Model") -> "np.ndarray":
-    """Colorizes one picture of any size at full resolution.
+def colorize(
+    image: "np.ndarray",
+    model: "Model | None" = None,
+    *,
+    vividness: float | None = None,
+    prediction_size: int | None = None,
+) -> "np.ndarray":
+    """Colorizes one image of any size at full resolution.
 
-    Its lightness is kept; ab is predicted at the model's size and brought to the picture's.
+    Its lightness is kept; ab is predicted at the model's size and brought to the image's.
 
     Args:
         image: shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), sRGB; uint8, uint16, or float in
             0..1.
-        model: what `load` takes. Load it once for many pictures.
+        model: what `load` takes; by default the pretrained model.
+        vividness: 0 (faithful: the least error) to 1 (vivid: as colorful as real images); by
+            default the model's own.
+        prediction_size: short side at which a model of any size sees the image, in pixels; by
+            default 256.
 
     Returns:
         sRGB of the type that went in, shape (H, W, 3), or (H, W, 4) with the alpha that went in.
@@ -240,35 +235,39 @@ def colorize(image: "np.ndarray", model: "Model") -> "np.ndarray":
     Raises:
         ColorizeError: for another shape, type or range, and a missing or unfit model.
     """
-    generator = load(model)
+    generator = resolve(model).load_shared()
     from keras_colorize.inference.arrays import colorize_array
 
-    return colorize_array(image, generator)
+    return colorize_array(image, generator, vividness=vividness, prediction_size=prediction_size)
 
 
 def colorize_files(
     inputs: Sequence[str | Path],
     output: str | Path,
-    model: "Model",
+    model: "Model | None" = None,
     *,
+    vividness: float | None = None,
+    prediction_size: int | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> "Summary":
-    """Colorizes image files and whole folders of pictures.
+    """Colorizes image files and whole folders of images.
 
-    Each result has the format of its picture, at its full size, with its 16 bits and
+    Each result has the format of its image, at its full size, with its 16 bits and
     transparency where the format holds them, in plain sRGB. Files appear whole or not at all.
 
     Args:
         inputs: image files, and folders to search for them recursively.
-        output: a folder, made if need be; below it files go by their name, and pictures of an
+        output: a folder, made if need be; below it files go by their name, and images of an
             input folder by their path in that folder. For a single input file it may be a file.
-        model: what `load` takes.
+        model: what `load` takes; by default the pretrained model.
+        vividness: as for `colorize`.
+        prediction_size: as for `colorize`.
         force: replace files that are there already.
-        progress: called with the number of pictures finished and their total.
+        progress: called with the number of images finished and their total.
 
     Returns:
-        `done`, the files written, and `failed`, (picture, why) of each that cannot be read or
+        `done`, the files written, and `failed`, (image, why) of each that cannot be read or
         written.
 
     Raises:
@@ -278,17 +277,24 @@ def colorize_files(
     from keras_colorize.inference.plan import plan
 
     sources = plan([Path(path) for path in inputs], Path(output), force)
-    generator = load(model)
+    generator = resolve(model).load_shared()
     from keras_colorize.inference import files
 
-    return files.colorize_files(sources, generator, progress=progress)
+    return files.colorize_files(
+        sources,
+        generator,
+        vividness=vividness,
+        prediction_size=prediction_size,
+        progress=progress,
+    )
 
 
-def export(model: "Model", output: str | Path) -> Path:
+def export(model: "Model | None", output: str | Path) -> Path:
     """Writes a SavedModel for TF Serving into the next version folder of `output`.
 
     Signatures: `serving_default`, `image_bytes` -> `colorized_bytes`, a batch of encoded images
-    of any sizes -> PNG; and `predict_ab`, normalized `lightness` -> `ab`.
+    of any sizes -> PNG; and `predict_ab`, normalized `lightness` -> `ab`. Models with vividness
+    have both with it as a second input, too.
 
     Args:
         model: what `load` takes, but a SavedModel.
@@ -300,9 +306,10 @@ def export(model: "Model", output: str | Path) -> Path:
     Raises:
         ColorizeError: for a missing or unfit model, and for one that is a SavedModel already.
     """
-    if isinstance(model, Run | str | Path) and _model_path(model).is_dir():
+    source = resolve(model)
+    if source.is_saved_model:
         raise ColorizeError(f"{model}: is a SavedModel already; export a run or a .keras file")
-    generator = load(model)
+    generator = source.load()
     from keras_colorize.serving.saved_model import export_saved_model
 
     return export_saved_model(generator, Path(output))
@@ -330,54 +337,13 @@ def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
     return plot_history(rows, Path(output or run.report_folder))
 
 
-def _model_path(model: Run | str | Path) -> Path:
-    """The `.keras` file or version folder of a SavedModel that a run, path or name means."""
-    path = model.path if isinstance(model, Run) else Path(model)
-    if not path.exists() and path.parent == Path():
-        path = "saved_models" / path
-    if path.is_file():
-        return path
-    if (path / "recipe.toml").is_file():
-        run = Run(path)
-        if "best" not in run.models:
-            raise ColorizeError(f"{path}: has no model yet; its first epoch is not finished")
-        return run.models["best"]
-    for folder in (path, *sorted(path.glob("[0-9]*"), key=_version, reverse=True)):
-        if (folder / "saved_model.pb").is_file():
-            return folder
-    raise ColorizeError(
-        f"{model}: no model: neither a run, a .keras file, nor a SavedModel here or in "
-        "saved_models/; train one with: keras-colorize fit quickstart"
-    )
-
-
-def _version(folder: Path) -> int:
-    return int(folder.name) if folder.name.isdecimal() else -1
-
-
-def _unique_names(models: "Sequence[Model]") -> list[str]:
-    """A short name for each model: the run's, the file's with its run, or the model's."""
+def _unique_names(models: Sequence[Generator]) -> list[str]:
+    """A short name for each model."""
     names: list[str] = []
     for model in models:
-        if not isinstance(model, Run | str | Path):
-            name = model.name
-        else:
-            path = (model.path if isinstance(model, Run) else Path(model)).absolute()
-            in_run = path.parent.name == "models"
-            name = path.name.removesuffix(".keras")
-            name = f"{path.parents[1].name}/{name}" if in_run else name
-        taken = sum(other.partition(" #")[0] == name for other in names)
-        names.append(f"{name} #{taken + 1}" if taken else name)
+        taken = sum(other.partition(" #")[0] == model.name for other in names)
+        names.append(f"{model.name} #{taken + 1}" if taken else model.name)
     return names
-
-
-def _recipe(model: "Model") -> Recipe | None:
-    """What a run was trained by, None for other models; raises where there is no model."""
-    if not isinstance(model, Run | str | Path):
-        return None
-    _model_path(model)
-    path = model.path if isinstance(model, Run) else Path(model)
-    return Run(path).recipe if (path / "recipe.toml").is_file() else None
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:

@@ -30,7 +30,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a value; repeatable."),
 ]
-MODEL_HELP = "A run, a .keras file, or a SavedModel or its name in saved_models/."
+MODEL_HELP = (
+    "A run, a .keras file, a SavedModel or its name in saved_models/, or the name of a pretrained "
+    "model."
+)
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -171,19 +174,40 @@ def colorize(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; or a file, for one image.")
     ],
-    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    model: Annotated[
+        str | None, typer.Option(help=f"{MODEL_HELP} By default the pretrained model.")
+    ] = None,
+    vividness: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="0: faithful, the least error; 1: vivid, as colorful as real images. By default "
+            "the model's own.",
+        ),
+    ] = None,
+    prediction_size: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            max=2048,
+            help="Short side at which the network sees images, in pixels; 256 by default.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
-    """Colorize pictures of any size at full resolution."""
-    if model is None:
-        raise typer.BadParameter(
-            "is missing: name a run, a .keras file or a SavedModel; "
-            f"train one with: {NAME} fit quickstart, then --model runs/quickstart",
-            param_hint="--model",
-        )
+    """Colorize images of any size at full resolution."""
     from keras_colorize import api
 
-    summary = api.colorize_files(inputs, output, model, force=force, progress=progress_bar())
+    summary = api.colorize_files(
+        inputs,
+        output,
+        model,
+        vividness=vividness,
+        prediction_size=prediction_size,
+        force=force,
+        progress=progress_bar(),
+    )
     for _, reason in summary.failed:
         typer.echo(f"{NAME}: {reason}", err=True)
     total = len(summary.done) + len(summary.failed)
@@ -218,6 +242,19 @@ def plot(
 
     for path in api.plot(run, output):
         typer.echo(path)
+
+
+@app.command()
+def models() -> None:
+    """List the pretrained models that come with the package."""
+    from keras_colorize import pretrained
+
+    for model in pretrained.MODELS.values():
+        default = " (default)" if model.name == pretrained.DEFAULT else ""
+        typer.echo(f"{model.name}{default}")
+        typer.echo(f"    {model.summary}. {model.scores}.")
+        typer.echo(f"    License: {model.license}.")
+        typer.echo(f"    Model card: {model.card}")
 
 
 @app.command()

@@ -16,21 +16,26 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
+)
+from pydantic import (
+    Discriminator as PydanticDiscriminator,
 )
 
 from keras_colorize.errors import ColorizeError
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+Filters = Annotated[int, Field(ge=1, le=512)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 
-DOWNSAMPLING = 16
-"""The generator halves its input four times, so image sizes are multiples of this."""
+DOWNSAMPLING = {"unet": 16, "efficientnet": 32}
+"""How many times smaller each network's deepest features are; image sizes are multiples of it."""
 
 
 class RecipeError(ColorizeError, ValueError):
@@ -48,8 +53,8 @@ class Data(_Table):
 
     source: Literal["folder", "cifar10", "painted_scenes"]
     path: str | None = None
-    # Of smaller ones nothing would be left for the discriminator's last convolution.
-    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=DOWNSAMPLING)] = 32
+    # Below 32 the discriminator's last convolution has no input left.
+    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = 32
     train_images: Count | None = None
     validation_images: Count | None = None
     test_images: Annotated[int, Field(ge=0)] | None = None
@@ -57,6 +62,7 @@ class Data(_Table):
     test_share: Share = 0.1
     split_by: Literal["file", "folder"] = "file"
     flip: bool = True
+    crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
     @field_validator("path")
     @classmethod
@@ -80,13 +86,39 @@ class Data(_Table):
         return self
 
 
-class Generator(_Table):
-    """The U-Net that predicts ab from lightness."""
+class UNet(_Table):
+    """The original's U-Net, which predicts ab from lightness."""
 
+    network: Literal["unet"] = "unet"
     normalization: Literal["batch", "instance"] = "batch"
     filters: Annotated[int, Field(ge=1, le=512)] = 64
     dropout: Share = 0.5
     initial_weights: Literal["normal", "keras"] = "normal"
+
+
+class EfficientNet(_Table):
+    """A pretrained EfficientNet-Lite0 encoder with a decoder that predicts ab and ab classes."""
+
+    network: Literal["efficientnet"]
+    encoder_weights: Literal["imagenet", "none"] = "imagenet"
+    frozen_stages: Annotated[int, Field(ge=0, le=7)] = 3
+    decoder_filters: Annotated[
+        tuple[Filters, ...], Field(min_length=4, max_length=4, strict=False)
+    ] = (192, 128, 64, 64)
+    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
+    vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    vividness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+
+
+def _network(table: Any) -> str:
+    """Which network a generator's table is for; recipes without the key mean the U-Net."""
+    return str(table.get("network", "unet") if isinstance(table, dict) else table.network)
+
+
+Generator = Annotated[
+    Annotated[UNet, Tag("unet")] | Annotated[EfficientNet, Tag("efficientnet")],
+    PydanticDiscriminator(_network),
+]
 
 
 class Discriminator(_Table):
@@ -100,9 +132,11 @@ class Discriminator(_Table):
 class Losses(_Table):
     """What the generator is trained on: `weight * reconstruction + (1 - weight) * adversarial`."""
 
-    reconstruction: Literal["l1", "l2", "huber"] = "l1"
+    reconstruction: Literal["l1", "l2", "huber", "delta_e"] = "l1"
     reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.99
     real_target: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
+    class_weight: Annotated[float, Field(ge=0.0)] = 0.02
+    class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
 
 
 class Optimizers(_Table):
@@ -113,11 +147,20 @@ class Optimizers(_Table):
     beta_1: Beta = 0.5
     beta_2: Beta = 0.999
     epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    encoder_learning_rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
 
 class Schedule(_Table):
-    """Learning rate of a step: `base * decay_rate ** (step / decay_steps)`, with a floor."""
+    """Learning rate of a step.
 
+    "exponential" is `base * decay_rate ** (step / decay_steps)`. "cosine" falls along half a
+    cosine from base to zero over all epochs, after `warmup_steps` in which the rate rises. Both
+    have a floor.
+    """
+
+    shape: Literal["exponential", "cosine"] = "exponential"
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = 0
     decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     decay_steps: Count = 60_000
     minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
@@ -129,6 +172,8 @@ class Training(_Table):
     epochs: Count
     batch_size: Count = 32
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    weight_average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = ()
     sample_images: Annotated[int, Field(ge=1, le=64)] = 8
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
@@ -145,13 +190,31 @@ class Recipe(_Table):
     """
 
     data: Data
-    generator: Generator = Generator()
+    generator: Generator = UNet()
     discriminator: Discriminator | None = None
     losses: Losses = Losses()
     optimizers: Optimizers = Optimizers()
     schedule: Schedule = Schedule()
     training: Training
     _name: str = PrivateAttr(default="recipe")
+
+    @model_validator(mode="after")
+    def _keys_suit_the_network(self) -> "Recipe":
+        network = self.generator.network
+        multiple = DOWNSAMPLING[network]
+        if self.data.image_size % multiple:
+            raise ValueError(
+                f'data.image_size: must be a multiple of {multiple} for network = "{network}" '
+                f"(got {self.data.image_size})"
+            )
+        if network == "efficientnet" and self.discriminator is not None:
+            raise ValueError('discriminator: is for network = "unet"; delete the table')
+        if network == "unet" and self.training.frozen_epochs:
+            raise ValueError(
+                'training.frozen_epochs: is for network = "efficientnet", which has a pretrained '
+                f"encoder (got {self.training.frozen_epochs})"
+            )
+        return self
 
     @property
     def name(self) -> str:
@@ -296,6 +359,14 @@ def _apply(override: str, tables: dict[str, Any]) -> str:
 def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str, str]) -> str:
     """One validation error as `FILE:LINE: key: what is wrong (got VALUE)`."""
     keys = [str(part) for part in error["loc"]]
+    value = error["input"]
+    if error["type"] == "union_tag_invalid":
+        keys.append("network")
+        value = value["network"]
+    if not keys:  # A check of several tables; its message begins with the key.
+        keys = error["msg"].removeprefix("Value error, ").partition(":")[0].split(".")
+    if keys[:1] == ["generator"] and keys[1:2] and keys[1] in DOWNSAMPLING:
+        del keys[1]  # pydantic names the network here
     key = ".".join(keys)
     known = [".".join(keys[:length]) for length in range(len(keys), 0, -1)]
     where = next((origins[k] for k in known if k in origins), None)
@@ -303,13 +374,14 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
         line = next((lines[k] for k in known if k in lines), None)
         of_table = next((origins[k] for k in origins if k.startswith(f"{key}.")), source)
         where = f"{source}:{line}" if line else of_table
-    value = error["input"]
     message = {
         "missing": "is missing",
         "extra_forbidden": f"no such {'table' if isinstance(value, dict) else 'key'}",
         "model_type": f"should be a table (got {_show(value)})",
         "tuple_type": f"should be a valid array (got {_show(value)})",
-        "value_error": error["msg"].removeprefix("Value error, "),
+        "union_tag_invalid": f"should be {' or '.join(map(repr, DOWNSAMPLING))} "
+        f"(got {_show(value)})",
+        "value_error": error["msg"].removeprefix("Value error, ").removeprefix(f"{key}: "),
     }.get(error["type"], f"{error['msg'].removeprefix('Input ')} (got {_show(value)})")
     return f"{where}: {key}: {message}"
 

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
@@ -5,8 +7,18 @@ import tensorflow as tf
 
 from keras_colorize import build
 from keras_colorize.data.pipeline import cache_lab
+from keras_colorize.models.efficientnet.encoder import encoder_layers
 from keras_colorize.models.layers import SpectralConv2D
-from keras_colorize.recipe import Recipe, load_recipe
+from keras_colorize.recipe import (
+    DOWNSAMPLING,
+    Data,
+    Generator,
+    Losses,
+    Recipe,
+    Schedule,
+    load_recipe,
+)
+from keras_colorize.training.classifying import ClassifyingColorizer
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
 
 
@@ -52,7 +64,49 @@ def test_without_a_discriminator_it_is_a_plain_cnn():
     assert float(colorizer.generator_optimizer.learning_rate) == pytest.approx(3e-4, rel=1e-4)
 
 
-@pytest.mark.parametrize("reconstruction", ["l1", "l2", "huber"])
+@pytest.mark.parametrize(
+    ("table", "key", "built"),
+    [
+        (Data, "source", build.SOURCES),
+        (Losses, "reconstruction", build.RECONSTRUCTION_LOSSES),
+        (Schedule, "shape", build.SCHEDULES),
+    ],
+)
+def test_recipes_name_what_can_be_built(table, key, built):
+    assert set(get_args(table.model_fields[key].annotation)) == set(built)
+
+
+def test_recipes_name_the_networks_that_can_be_built():
+    (networks,) = get_args(Generator)[:1]
+    tables = [get_args(one)[0] for one in get_args(networks)]
+    names = [get_args(table.model_fields["network"].annotation) for table in tables]
+    assert sum(names, ()) == tuple(build.GENERATORS) == tuple(DOWNSAMPLING)
+
+
+def test_a_pretrained_encoder_with_a_decoder():
+    recipe = load_recipe("paintings_and_photos", ["training.epochs=3"])
+    # Between common and rare colors; 70 images are three batches of an epoch.
+    images = np.random.default_rng(0).integers(0, 256, (70, 128, 128, 3), np.uint8)
+    colorizer = build.build_colorizer(recipe, cache_lab(images))
+    assert type(colorizer) is ClassifyingColorizer
+    optimizer = colorizer.generator_optimizer
+    assert (optimizer.beta_1, optimizer.weight_decay) == (0.9, 0.02)
+    optimizer.iterations.assign(8)
+    assert optimizer.learning_rate.numpy() < recipe.optimizers.generator_learning_rate
+    assert colorizer.output_generator is not colorizer.generator
+    assert len(colorizer.pretrained_layers) == 48 - len(encoder_layers(colorizer.generator, 3))
+    variables = colorizer.generator.trainable_variables
+    factors = {
+        variable.path.partition("_")[0]: optimizer._factors.get(index, 1.0)
+        for index, variable in enumerate(variables)
+    }
+    assert factors["encoder"] == recipe.optimizers.encoder_learning_rate_factor
+    assert factors["decoder"] == 1.0
+    with pytest.raises(ValueError, match="lab_train=None"):
+        build.build_colorizer(recipe)
+
+
+@pytest.mark.parametrize("reconstruction", list(build.RECONSTRUCTION_LOSSES))
 def test_reconstruction_losses(reconstruction):
     recipe = small("paintings_cnn", f"losses.reconstruction={reconstruction}")
     loss = build.build_colorizer(recipe).reconstruction_loss

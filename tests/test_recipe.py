@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import (
+    EfficientNet,
     Recipe,
     RecipeError,
+    UNet,
     load_recipe,
     recipe_header,
     recipe_paths,
@@ -110,7 +112,9 @@ def mistakes(path: Path, *overrides: str) -> list[str]:
 
 class TestInstalled:
     def test_names(self):
-        assert list(recipe_paths()) == sorted([*RECIPES, "paintings_cnn", "quickstart"])
+        assert list(recipe_paths()) == sorted(
+            [*RECIPES, "paintings_and_photos", "paintings_cnn", "quickstart"]
+        )
 
     @pytest.mark.parametrize("name", RECIPES)
     def test_settings_of_the_original(self, name):
@@ -468,3 +472,58 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"tensorflow", "
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert (found.stdout, found.stderr) == ("[]\n", "")
+
+
+class TestNetworks:
+    EFFICIENTNET = """
+    [data]
+    source = "painted_scenes"
+    image_size = 64
+    [generator]
+    network = "efficientnet"
+    decoder_filters = [8, 8, 8, 8]
+    [training]
+    epochs = 2
+    """
+
+    def test_without_the_key_it_is_the_unet(self, write):
+        recipe = load_recipe(write(SMALL))
+        assert recipe.generator == UNet()
+        assert 'network = "unet"' in recipe.to_toml()
+        table = {"normalization": "instance"}
+        assert Recipe.model_validate(
+            {"data": {"source": "painted_scenes"}, "generator": table, "training": {"epochs": 1}}
+        ).generator == UNet(normalization="instance")
+
+    def test_a_resolved_recipe_comes_back(self, write, tmp_path):
+        recipe = load_recipe(write(self.EFFICIENTNET))
+        assert isinstance(recipe.generator, EfficientNet)
+        assert recipe.generator.decoder_filters == (8, 8, 8, 8)
+        path = tmp_path / "again.toml"
+        path.write_text(recipe.to_toml())
+        assert load_recipe(path).differences(recipe) == []
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            (
+                "generator.network=resnet",
+                "generator.network: should be 'unet' or 'efficientnet' (got \"resnet\")",
+            ),
+            ("generator.filters=4", "generator.filters: no such key"),
+            ("generator.frozen_stages=8", "generator.frozen_stages: "),
+            ("generator.decoder_filters=[8, 8]", "generator.decoder_filters: "),
+            ("data.image_size=48", "data.image_size: must be a multiple of 32"),
+            ("discriminator.filters=4", 'discriminator: is for network = "unet"; delete'),
+            ("data.crop=0", "data.crop: should be greater than 0 (got 0)"),
+            ("schedule.shape=linear", "schedule.shape: "),
+        ],
+    )
+    def test_mistakes_are_told(self, write, override, message):
+        (line,) = mistakes(write(self.EFFICIENTNET), override)
+        assert message in line
+        assert "efficientnet." not in line
+
+    def test_frozen_epochs_need_a_pretrained_encoder(self, write):
+        (line,) = mistakes(write(SMALL), "training.frozen_epochs=1")
+        assert 'training.frozen_epochs: is for network = "efficientnet"' in line

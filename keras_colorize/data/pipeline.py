@@ -53,9 +53,10 @@ def training_batches(
     epoch: tf.Variable,
     seed: int,
     flip: bool = True,
+    crop: float = 1.0,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of one epoch, shuffled and flipped as (seed, epoch) alone decide.
+    """Batches of one epoch, shuffled, flipped and cropped as (seed, epoch) alone decide.
 
     Every iteration over the dataset reads `epoch` anew. An epoch that was interrupted goes on
     exactly where it stopped by `first_batch`.
@@ -64,8 +65,10 @@ def training_batches(
         lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
         batch_size: pictures a batch; the last one may have fewer.
         epoch: integer scalar, read when an iteration starts.
-        seed: of shuffling and flipping.
+        seed: of shuffling, flipping and cropping.
         flip: whether half of the pictures, drawn anew each epoch, are mirrored left to right.
+        crop: smallest side of the random square crops, as a share of S; each is enlarged to S
+            bilinearly. 1 for whole pictures.
         first_batch: batches of the epoch to leave out.
 
     Returns:
@@ -77,12 +80,17 @@ def training_batches(
         number = tf.cast(epoch, tf.int32)
         order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
         mirrored = tf.random.stateless_uniform((count,), seed=(seed + 1, number)) < 0.5
-        positions = tf.data.Dataset.from_tensor_slices((order, mirrored & flip))
+        boxes = _random_boxes(count, crop, (seed + 2, number))
+        positions = tf.data.Dataset.from_tensor_slices((order, mirrored & flip, boxes))
         return positions.skip(first_batch * batch_size).batch(batch_size)
 
-    def load(order: tf.Tensor, mirrored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def load(
+        order: tf.Tensor, mirrored: tf.Tensor, boxes: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         lab = lab_cache.sparse_read(order)
         lab = tf.where(mirrored[:, None, None, None], tf.reverse(lab, axis=[2]), lab)
+        if crop < 1.0:
+            lab = tf.image.crop_and_resize(lab, boxes, tf.range(len(boxes)), lab.shape[1:3])
         return _split(lab)
 
     batches = tf.data.Dataset.range(1).flat_map(one_epoch)
@@ -104,6 +112,14 @@ def validation_batches(lab_cache: tf.Variable, batch_size: int) -> tf.data.Datas
     """
     positions = tf.data.Dataset.range(lab_cache.shape[0]).batch(batch_size)
     return _ahead(positions, lambda order: _split(lab_cache.sparse_read(order)))
+
+
+def _random_boxes(count: int, crop: float, seed: tuple[int, tf.Tensor]) -> tf.Tensor:
+    """Square crops as shares of the picture: top, left, bottom, right; float32 (count, 4)."""
+    random = tf.random.stateless_uniform((count, 3), seed=seed)
+    side = crop + (1.0 - crop) * random[:, :1]
+    corner = random[:, 1:] * (1.0 - side)
+    return tf.concat([corner, corner + side], axis=-1)
 
 
 def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -4,11 +4,23 @@ import keras
 import numpy as np
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.inference.prediction import ab_predictor, squash
+from keras_colorize.inference.prediction import (
+    ab_predictor,
+    check_prediction_size,
+    check_vividness,
+    squash,
+)
 from keras_colorize.inference.recolor import recolor
+from keras_colorize.models.predict import prediction_shape
 
 
-def colorize_array(image: np.ndarray, generator: keras.Model) -> np.ndarray:
+def colorize_array(
+    image: np.ndarray,
+    generator: keras.Model,
+    *,
+    vividness: float | None = None,
+    prediction_size: int | None = None,
+) -> np.ndarray:
     """Colorizes a gray or colour picture of any size at its full resolution.
 
     The picture keeps its lightness L; colours it had are replaced. What goes in decides what
@@ -17,24 +29,29 @@ def colorize_array(image: np.ndarray, generator: keras.Model) -> np.ndarray:
     Args:
         image: gamma-encoded sRGB or gray of shape (H, W), (H, W, 1), (H, W, 3) or, with alpha,
             (H, W, 4); uint8, uint16 or floating point in 0..1 (worked on with 16 bits).
-        generator: a model from `lightness` (N, S, S, 1), -1..1, to `ab` (N, S, S, 2).
+        generator: a model from `lightness` (N, S, S, 1), or of any size, -1..1, to `ab`.
+        vividness: 0..1; by default the generator's own.
+        prediction_size: short side at which a generator of any size sees the image.
 
     Returns:
         sRGB of the same type, shape (H, W, 3), or (H, W, 4) with the given alpha.
 
     Raises:
-        ColorizeError: the array is not such a picture.
+        ColorizeError: the array is not such an image, or the generator has no such setting.
     """
     image = np.asarray(image)
     _check(image)
+    check_vividness(generator, vividness)
+    check_prediction_size(generator, prediction_size)
     is_float = np.issubdtype(image.dtype, np.floating)
     alpha = image[..., 3:] if image.ndim == 3 and image.shape[2] == 4 else None
     gray_or_rgb = image[..., None] if image.ndim == 2 else image[..., :3]
     if is_float:
         gray_or_rgb = np.rint(gray_or_rgb.astype(np.float64) * 65535).astype(np.uint16)
     rgb = np.array(np.broadcast_to(gray_or_rgb, (*gray_or_rgb.shape[:2], 3)), order="C")
-    square = squash(rgb, generator.input_shape[1])
-    recolor(rgb, ab_predictor(generator)(square[None])[0])
+    height, width = rgb.shape[:2]
+    small = squash(rgb, prediction_shape(generator, height, width, prediction_size))
+    recolor(rgb, ab_predictor(generator)(small[None], vividness)[0])
     if is_float:
         rgb = (rgb / 65535).astype(image.dtype)
     return rgb if alpha is None else np.concatenate([rgb, alpha], axis=-1)

@@ -4,11 +4,12 @@ Reader threads decode, the calling thread runs the network on as many pictures a
 writer threads colour and encode. A budget of pixels holds the memory, whatever their number.
 """
 
+import functools
 import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,18 @@ import numpy as np
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import Picture, picture_size, read_picture, write_image
-from keras_colorize.inference.prediction import ab_predictor, squash
+from keras_colorize.inference.prediction import (
+    ab_predictor,
+    check_prediction_size,
+    check_vividness,
+    squash,
+)
 from keras_colorize.inference.recolor import recolor
+from keras_colorize.models.predict import MULTIPLE, prediction_shape
 
 BATCH_SIZE = 32
+
+_PIXELS_AT_ONCE = 2**18  # What the network sees in one batch: four images of 256x256.
 
 # Between reading and writing there are at most this many pixels, three large photographs; a
 # still larger picture goes alone. Small ones count as 1/128, so that they do not pile up either.
@@ -50,7 +59,7 @@ class _Task:
     target: Path
     charge: int = 0
     picture: Picture | None = None
-    square: np.ndarray | None = None
+    small: np.ndarray | None = None
     failure: str = ""
     bug: Exception | None = None
 
@@ -77,6 +86,8 @@ def colorize_files(
     sources: Mapping[Path, Path],
     generator: keras.Model,
     *,
+    vividness: float | None = None,
+    prediction_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Colorizes files.
@@ -87,31 +98,37 @@ def colorize_files(
 
     Args:
         sources: target -> source, as `plan` lists them.
-        generator: a model from `lightness` (N, S, S, 1), -1..1, to `ab` (N, S, S, 2).
+        generator: a model from `lightness` (N, S, S, 1), or of any size, -1..1, to `ab`.
+        vividness: 0..1; by default the generator's own.
+        prediction_size: short side at which a generator of any size sees images.
         progress: called with the number of pictures finished and their total.
 
     Returns:
         The files written, and the pictures that failed.
+
+    Raises:
+        ColorizeError: the generator has no such setting.
     """
+    check_vividness(generator, vividness)
+    check_prediction_size(generator, prediction_size)
     tasks = [_Task(source, target) for target, source in sources.items()]
-    size = generator.input_shape[1]
+    shape = functools.partial(prediction_shape, generator, size=prediction_size)
     cores = len(os.sched_getaffinity(0))
     waiting, arrived = deque(tasks), queue.SimpleQueue[_Task]()
     budget = _Budget(_PIXELS_IN_FLIGHT)
     readers, writers = ThreadPoolExecutor(cores), ThreadPoolExecutor(cores)
     try:
         for _ in range(cores):
-            readers.submit(_read_all, waiting, size, budget, arrived)
+            readers.submit(_read_all, waiting, shape, budget, arrived)
         predict_ab = ab_predictor(generator)
         # The first run takes long; the first pictures are read meanwhile.
-        predict_ab(np.zeros((1, size, size, 3), np.uint8))
+        predict_ab(np.zeros((1, *shape(MULTIPLE, MULTIPLE), 3), np.uint8))
         finished = 0
         while finished < len(tasks):
-            ready, squares = [], []
+            ready: list[tuple[_Task, np.ndarray]] = []
             for task in _next(arrived):
-                if task.square is not None:
-                    ready.append(task)
-                    squares.append(task.square)
+                if task.small is not None:
+                    ready.append((task, task.small))
                     continue
                 if task.bug is not None:
                     raise task.bug
@@ -119,8 +136,9 @@ def colorize_files(
                 finished += 1
                 if progress is not None:
                     progress(finished, len(tasks))
-            if ready:
-                for task, ab in zip(ready, predict_ab(np.stack(squares)), strict=True):
+            for tasks_of_a_shape, images in _by_shape(ready):
+                predictions = predict_ab(images, vividness)
+                for task, ab in zip(tasks_of_a_shape, predictions, strict=True):
                     writers.submit(_write, task, ab, arrived)
     finally:
         waiting.clear()
@@ -141,8 +159,25 @@ def _next(arrived: queue.SimpleQueue[_Task]) -> list[_Task]:
     return tasks
 
 
+def _by_shape(
+    ready: Sequence[tuple[_Task, np.ndarray]],
+) -> Iterator[tuple[list[_Task], np.ndarray]]:
+    """Batches of images of one shape, as the network takes them, with their tasks."""
+    shapes = dict.fromkeys(small.shape for _, small in ready)
+    for shape in shapes:
+        alike = [(task, small) for task, small in ready if small.shape == shape]
+        pixels = shape[0] * shape[1]
+        count = max(1, _PIXELS_AT_ONCE // pixels)
+        for start in range(0, len(alike), count):
+            tasks, images = zip(*alike[start : start + count], strict=True)
+            yield list(tasks), np.stack(images)
+
+
 def _read_all(
-    waiting: deque[_Task], size: int, budget: _Budget, arrived: queue.SimpleQueue[_Task]
+    waiting: deque[_Task],
+    shape: Callable[[int, int], tuple[int, int]],
+    budget: _Budget,
+    arrived: queue.SimpleQueue[_Task],
 ) -> None:
     """Reads waiting pictures until there are none."""
     while True:
@@ -157,7 +192,8 @@ def _read_all(
             budget.take(charge)
             task.charge = charge
             task.picture = read_picture(task.source)
-            task.square = squash(task.picture.rgb, size)
+            # No name for the pixels: it would keep them while the next image waits.
+            task.small = squash(task.picture.rgb, shape(*task.picture.rgb.shape[:2]))
         except ColorizeError as error:
             task.failure = str(error)  # The error itself would keep the picture, by its traceback.
         except Exception as error:
@@ -167,7 +203,7 @@ def _read_all(
 
 def _write(task: _Task, ab: np.ndarray, arrived: queue.SimpleQueue[_Task]) -> None:
     """Colours a picture and writes it."""
-    picture, task.picture, task.square = task.picture, None, None
+    picture, task.picture, task.small = task.picture, None, None
     assert picture is not None
     try:
         recolor(picture.rgb, ab)

@@ -37,15 +37,17 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
 
     Args:
         rgb: uint8 or uint16, shape (H, W, 3), sRGB; overwritten.
-        ab: float32, shape (S, S, 2), the Lab components of the new colours.
+        ab: float32, shape (h, w, 2), the Lab components of the new colours.
     """
     height, width = rgb.shape[:2]
-    size = ab.shape[0]
+    small_height, small_width = ab.shape[:2]
     # Resizing is a product with a matrix on either side: here the columns, in each strip the rows.
-    columns = cv2.resize(ab, (width, size), interpolation=_method(size, width))
+    method = _method(small_width, width)
+    columns = cv2.resize(ab, (width, small_height), interpolation=method)
     columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
-    identity = np.eye(size, dtype=np.float32)
-    row_weights = cv2.resize(identity, (size, height), interpolation=_method(size, height))
+    identity = np.eye(small_height, dtype=np.float32)
+    method = _method(small_height, height)
+    row_weights = cv2.resize(identity, (small_height, height), interpolation=method)
 
     def recolor_strip(top: int) -> None:
         weights = row_weights[top : top + rows]

@@ -1,8 +1,17 @@
-"""Networks and their layers; plain arguments in, functional Keras models out."""
+"""Networks and their layers; plain arguments in, functional Keras models out.
 
-from keras_colorize.models.any_size import predict_ab
-from keras_colorize.models.discriminator import patch_discriminator
-from keras_colorize.models.generator import unet_generator
-from keras_colorize.models.torch_weights import load_torch_weights
+One family of networks, one folder. Whatever the family, a generator maps `lightness` to `ab`.
+"""
 
-__all__ = ["load_torch_weights", "patch_discriminator", "predict_ab", "unet_generator"]
+from keras_colorize.models.efficientnet import efficientnet_generator
+from keras_colorize.models.predict import predict_ab, set_vividness
+from keras_colorize.models.unet import load_torch_weights, patch_discriminator, unet_generator
+
+__all__ = [
+    "efficientnet_generator",
+    "load_torch_weights",
+    "patch_discriminator",
+    "predict_ab",
+    "set_vividness",
+    "unet_generator",
+]

@@ -39,6 +39,35 @@ class AlignedResize(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
+class Enlarge(keras.layers.Layer):
+    """Bilinear resize to a multiple of the size; Keras's `UpSampling2D` fails where it is unknown.
+
+    Args:
+        factor: of height and width.
+
+    Shapes: (N, H, W, C) -> (N, factor * H, factor * W, C).
+    """
+
+    def __init__(self, factor: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Resizes a batch; keeps its dtype."""
+        size = tf.shape(inputs)[1:3] * self.factor
+        return tf.cast(tf.image.resize(inputs, size, method="bilinear"), inputs.dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(N, H, W, C) -> (N, factor * H, factor * W, C)."""
+        sides = (side and side * self.factor for side in input_shape[1:3])
+        return (input_shape[0], *sides, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization over the channels of (N, H, W, C), in TensorFlow's fused kernel.
 

@@ -11,18 +11,23 @@ import numpy as np
 import tensorflow as tf
 
 
-def write_warmup_requests(version: Path, size: int) -> None:
+def write_warmup_requests(version: Path, size: int, has_vividness: bool = False) -> None:
     """Writes one request for each signature into a SavedModel.
 
     Args:
         version: the SavedModel's folder.
         size: of the generator's input.
+        has_vividness: whether the SavedModel has the signatures of such generators.
     """
-    image = tf.io.encode_png(np.zeros((size, size, 3), np.uint8)).numpy()
+    image = np.array([tf.io.encode_png(np.zeros((size, size, 3), np.uint8)).numpy()], object)
+    lightness = np.zeros((1, size, size, 1), np.float32)
     requests = {
-        "serving_default": {"image_bytes": np.array([image], object)},
-        "predict_ab": {"lightness": np.zeros((1, size, size, 1), np.float32)},
+        "serving_default": {"image_bytes": image},
+        "predict_ab": {"lightness": lightness},
     }
+    if has_vividness:
+        requests["colorize"] = {"image_bytes": image, "vividness": np.ones(1, np.float32)}
+        requests["predict_both_ends"] = {"lightness": lightness}
     folder = version / "assets.extra"
     folder.mkdir()
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:

@@ -104,7 +104,7 @@ class Samples(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Predicts and writes."""
-        predicted_ab = self.model.generator(self.lightness, training=False)
+        predicted_ab = self.model.output_generator(self.lightness, training=False)
         predicted = render(self.lightness, predicted_ab).numpy()
         rows = [list(row) for row in zip(self.rgb, self.gray, predicted, strict=True)]
         grid = picture_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
@@ -156,7 +156,7 @@ class Models(keras.callbacks.Callback):
         """Saves what is due."""
         last = self.run.model_file("last")
         with whole_file(last) as beside:
-            _save(self.model.generator, beside)
+            _save(self.model.output_generator, beside)
         copies = []
         losses = [row["val_l1_loss"] for row in self.progress.history]
         if losses[-1] == min(losses):

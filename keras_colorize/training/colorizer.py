@@ -1,6 +1,6 @@
 """The models that train: a generator alone, and a generator against a discriminator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -17,17 +17,31 @@ class Colorizer(keras.Model):
     Args:
         generator: `lightness` (N, S, S, 1) -> `ab` (N, S, S, 2).
         reconstruction_loss: (ab, predicted_ab) -> scalar.
+        weight_average: decay of the moving average of the generator's weights, 0 for none.
+        pretrained_layers: layers of the generator that `freeze` keeps as they are.
     """
 
     log_names: tuple[str, ...] = ("generator_loss", "l1_loss", "delta_e_76")
     """What `train_step` and `test_step` log: the epoch's means so far, each picture weighing 1."""
 
     def __init__(
-        self, generator: keras.Model, reconstruction_loss: Callable[..., tf.Tensor]
+        self,
+        generator: keras.Model,
+        reconstruction_loss: Callable[..., tf.Tensor],
+        *,
+        weight_average: float = 0.0,
+        pretrained_layers: Sequence[keras.layers.Layer] = (),
     ) -> None:
         super().__init__(name="colorizer")
         self.generator = generator
         self.reconstruction_loss = reconstruction_loss
+        self.weight_average = weight_average
+        self.pretrained_layers = [layer for layer in pretrained_layers if layer.trainable]
+        self.output_generator = generator
+        """What is validated and saved: the generator with averaged weights, if they are."""
+        if weight_average:
+            self.output_generator = keras.models.clone_model(generator)
+            self.output_generator.set_weights(generator.get_weights())
         self.means = {name: keras.metrics.Mean(name) for name in self.log_names}
         self.built = True
 
@@ -53,9 +67,15 @@ class Colorizer(keras.Model):
         # Before the first step, so that a checkpoint finds the same variables at any time.
         generator_optimizer.build(self.generator.trainable_variables)
 
+    def freeze(self, frozen: bool) -> None:
+        """Keeps the pretrained layers as they are, or trains them too; for the next `fit`."""
+        for layer in self.pretrained_layers:
+            layer.trainable = not frozen
+        self.train_function = None  # It holds the variables that it updates.
+
     def call(self, lightness: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Predicts ab; `predict` works as for any Keras model."""
-        return self.generator(lightness, training=training)
+        return self.output_generator(lightness, training=training)
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One update of the generator."""
@@ -65,14 +85,27 @@ class Colorizer(keras.Model):
             predicted_ab = self.generator(lightness, training=True)
             generator_loss = self.reconstruction_loss(ab, predicted_ab)
         self.generator_optimizer.apply(tape.gradient(generator_loss, variables), variables)
+        self._average_weights()
         return self._log(batch, predicted_ab, {"generator_loss": generator_loss})
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The same figures in inference mode."""
         lightness, ab = batch
-        predicted_ab = self.generator(lightness, training=False)
+        predicted_ab = self.output_generator(lightness, training=False)
         generator_loss = self.reconstruction_loss(ab, predicted_ab)
         return self._log(batch, predicted_ab, {"generator_loss": generator_loss})
+
+    def _average_weights(self) -> None:
+        """Moves the averages towards the generator's weights; faster in the first steps."""
+        if not self.weight_average:
+            return
+        step = tf.cast(self.generator_optimizer.iterations, tf.float32)
+        rest = 1.0 - tf.minimum(self.weight_average, step / (step + 10.0))
+        for average, weight in zip(
+            self.output_generator.weights, self.generator.weights, strict=True
+        ):
+            if tf.as_dtype(weight.dtype).is_floating:
+                average.assign(average + rest * (weight - average))
 
     def _log(
         self, batch: Batch, predicted_ab: tf.Tensor, losses: Mapping[str, tf.Tensor]
@@ -103,6 +136,7 @@ class AdversarialColorizer(Colorizer):
         adversarial_losses: the generator's, (fake_logits) -> scalar, and the discriminator's,
             (real_logits, fake_logits, real_target) -> (real_loss, fake_loss).
         real_target: what the discriminator should say of real pictures; below 1: smoothed.
+        weight_average: as for `Colorizer`.
     """
 
     log_names = (
@@ -127,8 +161,9 @@ class AdversarialColorizer(Colorizer):
         reconstruction_weight: float,
         adversarial_losses: tuple[Callable[..., tf.Tensor], Callable[..., tuple]],
         real_target: float,
+        weight_average: float = 0.0,
     ) -> None:
-        super().__init__(generator, reconstruction_loss)
+        super().__init__(generator, reconstruction_loss, weight_average=weight_average)
         self.discriminator = discriminator
         self.reconstruction_weight = reconstruction_weight
         self.adversarial_generator_loss, self.adversarial_discriminator_loss = adversarial_losses
@@ -168,6 +203,7 @@ class AdversarialColorizer(Colorizer):
         self.generator_optimizer.apply(
             tape.gradient(losses["generator_loss"], variables), variables
         )
+        self._average_weights()
 
         variables = self.discriminator.trainable_variables
         fake_ab = tf.stop_gradient(predicted_ab)
@@ -186,7 +222,7 @@ class AdversarialColorizer(Colorizer):
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The same figures in inference mode."""
         lightness, ab = batch
-        predicted_ab = self.generator(lightness, training=False)
+        predicted_ab = self.output_generator(lightness, training=False)
         real_logits = self.discriminator([lightness, ab], training=False)
         fake_logits = self.discriminator([lightness, predicted_ab], training=False)
         losses = self._generator_losses(ab, predicted_ab, fake_logits)

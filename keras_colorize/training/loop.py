@@ -89,6 +89,7 @@ def train(
         callbacks.insert(0, ProgressBar(batches, progress))
 
     def fit(data: tf.data.Dataset, epochs: int) -> None:
+        colorizer.freeze(progress.epoch < settings.frozen_epochs)
         colorizer.fit(
             data,
             initial_epoch=progress.epoch,
@@ -117,8 +118,9 @@ def train(
             validate()
         elif progress.batch:
             fit(training(epoch, progress.batch), progress.epoch + 1)
-        if progress.epoch < settings.epochs:
-            fit(whole_epoch, settings.epochs)
+        for last_epoch in (min(settings.frozen_epochs, settings.epochs), settings.epochs):
+            if progress.epoch < last_epoch:
+                fit(whole_epoch, last_epoch)
 
 
 @contextmanager

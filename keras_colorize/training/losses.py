@@ -28,6 +28,52 @@ def huber_loss(ab: tf.Tensor, predicted_ab: tf.Tensor, delta: float = 0.05) -> t
     return tf.reduce_mean(inside * (error - 0.5 * inside)) / delta
 
 
+def delta_e_loss(ab: tf.Tensor, predicted_ab: tf.Tensor) -> tf.Tensor:
+    """Mean color difference at equal lightness, near CIEDE2000, (N, H, W, 2) -> scalar.
+
+    Differences in chroma and hue count less where colors are strong, and those of a more near
+    gray, as in CIEDE2000; its dependence on the hue itself is left out. Divided by 127, so that
+    it compares with `l1_loss`.
+
+    Reference:
+        Sharma et al., 2005, https://doi.org/10.1002/col.20070.
+    """
+    ab, predicted_ab = ab * AB_SCALE, predicted_ab * AB_SCALE
+    tiny = 1e-4  # Keeps the gradients of the roots finite.
+    chroma = (_chroma(ab, tiny) + _chroma(predicted_ab, tiny)) / 2.0
+    seventh = tf.pow(tf.minimum(chroma, 200.0) / 25.0, 7.0)
+    stretch = 1.5 - 0.5 * tf.sqrt(seventh / (seventh + 1.0))
+    scale = tf.stack([stretch, tf.ones_like(stretch)], axis=-1)
+    ab, predicted_ab = ab * scale, predicted_ab * scale
+    first, second = _chroma(ab, tiny), _chroma(predicted_ab, tiny)
+    mean = (first + second) / 2.0
+    chroma_difference = tf.square(first - second)
+    hue_difference = tf.reduce_sum(tf.square(ab - predicted_ab), axis=-1) - chroma_difference
+    squared = chroma_difference / tf.square(1.0 + 0.045 * mean) + tf.maximum(
+        hue_difference, 0.0
+    ) / tf.square(1.0 + 0.015 * mean)
+    return tf.reduce_mean(tf.sqrt(squared + tiny)) / AB_SCALE
+
+
+def _chroma(ab: tf.Tensor, tiny: float) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_sum(tf.square(ab), axis=-1) + tiny)
+
+
+def class_loss(targets: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of ab classes, each place weighted by the rarity of its color, -> scalar.
+
+    Args:
+        targets: probabilities, float32, shape (..., classes).
+        logits: the same shape.
+        weights: of each class, shape (classes,); their mean over all images is 1.
+
+    Reference:
+        Zhang et al., 2016, https://arxiv.org/abs/1603.08511, equation 2.
+    """
+    entropy = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    return tf.reduce_mean(entropy * tf.linalg.matvec(targets, weights))
+
+
 def bce_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     """Non-saturating loss: binary cross-entropy of the fakes against "real", -> scalar.
 

@@ -1,5 +1,6 @@
 """Adam exactly as PyTorch defines it, in TensorFlow's fused kernel."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,6 +23,12 @@ class Adam(keras.optimizers.Adam):
         super().__init__(*args, **kwargs)
         if self.amsgrad:
             raise ValueError("There is no AMSGrad here. Received: amsgrad=True")
+        self._factors: dict[int, float] = {}
+
+    def scale_learning_rate(self, variables: Sequence[keras.Variable], factor: float) -> None:
+        """Multiplies the learning rate of some variables; call it after `build`."""
+        for variable in variables:
+            self._factors[self._get_variable_index(variable)] = factor
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -36,7 +43,7 @@ class Adam(keras.optimizers.Adam):
             v=self._velocities[index].value.handle,
             beta1_power=tf.pow(self.beta_1, step),
             beta2_power=beta_2_power,
-            lr=tf.cast(learning_rate, tf.float32),
+            lr=tf.cast(learning_rate, tf.float32) * self._factors.get(index, 1.0),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon * tf.sqrt(1.0 - beta_2_power),

@@ -1,5 +1,6 @@
 """The learning rate of each step."""
 
+import math
 from typing import Any
 
 import keras
@@ -34,5 +35,43 @@ class FlooredExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
             "base": self.base,
             "decay_rate": self.decay_rate,
             "decay_steps": self.decay_steps,
+            "minimum": self.minimum,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A rise along a line, then a fall along half a cosine to a floor; steps count from 1.
+
+    Args:
+        base: the highest learning rate.
+        steps: steps of the whole training.
+        warmup_steps: steps of the rise.
+        minimum: the floor.
+
+    Reference:
+        Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983.
+    """
+
+    def __init__(self, base: float, steps: int, warmup_steps: int, minimum: float) -> None:
+        self.base = base
+        self.steps = steps
+        self.warmup_steps = warmup_steps
+        self.minimum = minimum
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The rate of the update that follows `step` finished ones; float32 scalar."""
+        step = tf.cast(step, tf.float32) + 1.0
+        rise = step / max(self.warmup_steps, 1)
+        progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        fall = (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0))) / 2.0
+        return tf.maximum(self.base * tf.minimum(rise, fall), self.minimum)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {
+            "base": self.base,
+            "steps": self.steps,
+            "warmup_steps": self.warmup_steps,
             "minimum": self.minimum,
         }

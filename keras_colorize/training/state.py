@@ -76,6 +76,9 @@ def _variables(colorizer: Colorizer) -> Iterator[tuple[str, keras.Variable]]:
         for owner, variables in ((name, network.variables), (f"{name}.adam", optimizer.variables)):
             for index, variable in enumerate(variables):
                 yield f"{owner}.{index}", variable
+    if colorizer.weight_average:
+        for index, variable in enumerate(colorizer.output_generator.variables):
+            yield f"average.{index}", variable
     for name, mean in colorizer.means.items():
         for index, variable in enumerate(mean.variables):
             yield f"mean.{name}.{index}", variable

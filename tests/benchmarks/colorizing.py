@@ -115,7 +115,7 @@ def _stages(
 
     def read_one(path: Path) -> tuple:
         picture = read_picture(path)
-        return picture, squash(picture.rgb, size)
+        return picture, squash(picture.rgb, (size, size))
 
     def write_one(number: int) -> None:
         picture, _ = pictures[number]

@@ -7,7 +7,7 @@ import skimage.color
 import tensorflow as tf
 
 from keras_colorize.color import normalize
-from keras_colorize.data.pipeline import cache_lab, training_batches, validation_batches
+from keras_colorize.data.pipeline import LAB_STEPS, cache_lab, training_batches, validation_batches
 
 COUNT, BATCH = 83, 8  # Ten whole batches, and one of three.
 
@@ -158,3 +158,39 @@ def test_no_autotuning(rgb):
     # Its thread sleeps for up to a minute, and the end of an epoch may have to wait for it.
     for batches in (training(rgb), validation_batches(cache_lab(rgb), BATCH)):
         assert batches.options().autotune.enabled is False
+
+
+class TestCrops:
+    def test_are_squares_of_the_picture_enlarged(self):
+        """On a ramp the values at a crop's corners tell where it lies."""
+        side = 33
+        ramp = np.zeros((COUNT, side, side, 3), np.int16)
+        ramp[..., 1] = np.arange(side)[:, None] * 100
+        ramp[..., 2] = np.arange(side) * 100
+        cache = tf.Variable(ramp, trainable=False)
+        epoch = tf.Variable(0)
+        crops = [
+            ab.numpy() * LAB_STEPS / 100 / (side - 1)
+            for _, ab in training_batches(cache, BATCH, epoch=epoch, seed=0, flip=False, crop=0.5)
+        ]
+        ab = np.concatenate(crops)
+        assert ab.shape == (COUNT, side, side, 2)
+        top, left = ab[:, 0, 0, 0], ab[:, 0, 0, 1]
+        height, width = ab[:, -1, 0, 0] - top, ab[:, 0, -1, 1] - left
+        np.testing.assert_allclose(height, width, atol=1e-4)
+        assert ((height > 0.499) & (height < 1.001)).all()
+        assert 0.7 < height.mean() < 0.8
+        assert min(top.min(), left.min()) >= -1e-4
+        assert max((top + height).max(), (left + width).max()) <= 1 + 1e-4
+        assert np.abs(np.corrcoef(top / (1.001 - height), left / (1.001 - width))[0, 1]) < 0.5
+
+    def test_follow_seed_and_epoch_alone(self, rgb):
+        def lightness(epoch: int, **options) -> np.ndarray:
+            batches = training(rgb, epoch, crop=0.6, **options)
+            return np.concatenate([lightness for lightness, _ in batches])
+
+        first = lightness(3)
+        np.testing.assert_array_equal(lightness(3), first)
+        np.testing.assert_array_equal(lightness(3, first_batch=4), first[4 * BATCH :])
+        assert not np.array_equal(lightness(4), first)
+        assert not np.array_equal(lightness(3, seed=1), first)

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_colorize.models import efficientnet_generator
+
 
 @pytest.fixture(scope="session")
 def generator():
@@ -30,3 +32,14 @@ def paint():
         return np.rint(values * np.iinfo(dtype).max).astype(dtype)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def any_size_generator():
+    """The pretrained encoder, a random decoder, strong colors; its vividness is 0.5."""
+    model = efficientnet_generator(decoder_filters=(8, 8, 8, 8), vividness=0.5)
+    random = np.random.default_rng(0)
+    for name, deviation in (("faithful_ab", 0.01), ("class_logits", 0.1)):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(random.normal(0, deviation, kernel.shape))
+    return model

@@ -65,3 +65,57 @@ def test_what_is_no_picture_is_refused(generator, image, message):
     with pytest.raises(ColorizeError, match=message) as raised:
         colorize_array(image, generator)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (90, 3), (33, 47), (300, 200)])
+def test_any_shape(any_size_generator, paint, shape):
+    picture = paint(*shape)
+    colorized = colorize_array(picture, any_size_generator)
+    assert colorized.shape == (*shape, 3)
+    before, after = rgb2lab(picture), rgb2lab(colorized)
+    np.testing.assert_allclose(after[..., 0], before[..., 0], atol=0.3)
+
+
+def test_vividness_moves_from_one_end_to_the_other(any_size_generator, paint):
+    picture = paint(100, 140, np.uint16) // 4 + 24_000  # where many colors are in the gamut
+
+    def colored(**options: float) -> np.ndarray:
+        return rgb2lab(colorize_array(picture, any_size_generator, **options) / 65535)[..., 1:]
+
+    ab = {share: colored(vividness=share) for share in (0.0, 0.5, 1.0)}
+    assert np.abs(ab[1.0] - ab[0.0]).mean() > 2
+    np.testing.assert_array_equal(colored(), ab[0.5])
+    inside = np.abs(ab[0.0]).max(axis=-1) < 20
+    inside &= np.abs(ab[1.0]).max(axis=-1) < 20  # and so not changed by the gamut
+    middle = (ab[0.0] + ab[1.0]) / 2
+    np.testing.assert_allclose(ab[0.5][inside], middle[inside], atol=0.5)
+
+
+def test_the_prediction_size_changes_what_the_network_sees(any_size_generator, paint):
+    picture = paint(64, 64)
+    small, large = (
+        colorize_array(picture, any_size_generator, prediction_size=size) for size in (32, 256)
+    )
+    assert np.abs(small.astype(int) - large).mean() > 1
+    np.testing.assert_array_equal(large, colorize_array(picture, any_size_generator))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vividness": 1.5}, r"vividness: must be in 0\.\.1 \(got 1\.5\)"),
+        ({"vividness": float("nan")}, r"vividness: must be in 0\.\.1 \(got nan\)"),
+        ({"prediction_size": 8}, r"prediction size: must be in 32\.\.2048 \(got 8\)"),
+    ],
+)
+def test_settings_out_of_range(any_size_generator, paint, options, message):
+    with pytest.raises(ColorizeError, match=message):
+        colorize_array(paint(40, 40), any_size_generator, **options)
+
+
+def test_settings_that_a_generator_lacks(generator, paint):
+    with pytest.raises(ColorizeError, match="has none; leave it out"):
+        colorize_array(paint(40, 40), generator, vividness=0.5)
+    with pytest.raises(ColorizeError, match=r"sees 32x32 only \(got 64\)"):
+        colorize_array(paint(40, 40), generator, prediction_size=64)
+    assert colorize_array(paint(40, 40), generator, prediction_size=32).shape == (40, 40, 3)

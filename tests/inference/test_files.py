@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_picture, write_image
+from keras_colorize.images import read_picture, read_rgb, write_image
 from keras_colorize.inference import files
 from keras_colorize.inference.arrays import colorize_array
 from keras_colorize.inference.plan import plan
 
 
-def colorize_files(inputs, output, generator, *, force=False, progress=None):
-    return files.colorize_files(plan(inputs, output, force), generator, progress=progress)
+def colorize_files(inputs, output, generator, *, force=False, **options):
+    return files.colorize_files(plan(inputs, output, force), generator, **options)
 
 
 @pytest.fixture
@@ -181,3 +181,23 @@ def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, generator, monke
     monkeypatch.setattr(files, "recolor", broken)
     with pytest.raises(ZeroDivisionError):
         colorize_files([folder], tmp_path / "out", generator)
+
+
+def test_files_of_many_shapes_are_what_arrays_become(any_size_generator, paint, tmp_path):
+    shapes = [(40, 60), (60, 40), (40, 60), (5, 300), (64, 64), (41, 61)]
+    for number, (height, width) in enumerate(shapes):
+        write_image(tmp_path / "in" / f"{number}.png", paint(height, width, seed=number))
+    summary = colorize_files(
+        [tmp_path / "in"],
+        tmp_path / "out",
+        any_size_generator,
+        vividness=0.8,
+        prediction_size=64,
+    )
+    assert not summary.failed
+    for number, (height, width) in enumerate(shapes):
+        expected = colorize_array(
+            paint(height, width, seed=number), any_size_generator, vividness=0.8, prediction_size=64
+        )
+        found = read_rgb(tmp_path / "out" / f"{number}.png")
+        assert np.abs(found.astype(int) - expected).max() <= 1

@@ -14,7 +14,8 @@ from skimage.color import rgb2lab
 from tensorflow.core.framework import tensor_pb2
 
 import keras_colorize
-from keras_colorize.models import unet_generator
+from keras_colorize.models import efficientnet_generator, unet_generator
+from keras_colorize.models.predict import both_ends, vividness
 from keras_colorize.serving.saved_model import export_saved_model, load_predict_ab
 
 SIZES = ((40, 56), (32, 32), (75, 20), (120, 150))  # height, width
@@ -171,6 +172,60 @@ def test_warmup_requests_are_what_tf_serving_reads(folder: Path) -> None:
         )
         assert len(answer) == 1
     assert signatures == ["serving_default", "predict_ab"]
+
+
+@pytest.fixture(scope="module")
+def vivid(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
+    """A generator of any size with vividness 0.25, and its SavedModel."""
+    model = efficientnet_generator(
+        encoder_weights="none", decoder_filters=(8, 8, 8, 8), vividness=0.25
+    )
+    random = np.random.default_rng(0)
+    for name in ("faithful_ab", "class_logits"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(random.normal(0, 0.3, kernel.shape))
+    folder = tmp_path_factory.mktemp("saved_models") / "vivid"
+    return model, export_saved_model(model, folder)
+
+
+def test_vividness_is_served(vivid: tuple[keras.Model, Path], pictures: list[np.ndarray]) -> None:
+    model, version = vivid
+    signatures = tf.saved_model.load(version).signatures
+    png = [encode(rgb, "PNG") for rgb in pictures]
+    shares = [0.0, 1.0, 0.25, 0.6]
+    answers = signatures["colorize"](image_bytes=tf.constant(png), vividness=tf.constant(shares))[
+        "colorized_bytes"
+    ]
+    for rgb, share, answer in zip(pictures, shares, answers.numpy(), strict=True):
+        served = np.asarray(Image.open(io.BytesIO(answer)))
+        offline = keras_colorize.colorize(rgb, model, vividness=share)
+        assert served.shape == rgb.shape
+        assert np.abs(served.astype(int) - offline).mean() < 0.5
+    own = signatures["serving_default"](image_bytes=tf.constant(png))["colorized_bytes"]
+    assert own[2] == answers[2]
+
+
+def test_a_saved_model_keeps_its_vividness(vivid: tuple[keras.Model, Path]) -> None:
+    model, version = vivid
+    loaded = keras_colorize.load(version)
+    assert vividness(loaded) == 0.25
+    for height, width in ((32, 32), (64, 96)):
+        lightness = np.random.default_rng(2).uniform(-1, 1, (2, height, width, 1)).astype("float32")
+        np.testing.assert_allclose(loaded(lightness), model(lightness), atol=1e-5)
+    vivid_one = keras_colorize.load(version, vividness=1.0)
+    ends = both_ends(model)(lightness).numpy()
+    vivid_ab = tf.image.resize(ends[..., 2:], (64, 96))
+    np.testing.assert_allclose(vivid_one(lightness), vivid_ab, atol=1e-5)
+
+
+def test_warmup_requests_of_every_signature(vivid: tuple[keras.Model, Path]) -> None:
+    path = vivid[1] / "assets.extra" / "tf_serving_warmup_requests"
+    names = []
+    for record in tf.data.TFRecordDataset(str(path)):
+        request = only_field(only_field(record.numpy(), 6), 1)
+        names.append(only_field(read_fields(request)[1][0], 3).decode())
+    assert names == ["serving_default", "predict_ab", "colorize", "predict_both_ends"]
+    assert set(names) == set(tf.saved_model.load(vivid[1]).signatures)
 
 
 def read_fields(message: bytes) -> dict[int, list[bytes]]:

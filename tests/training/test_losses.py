@@ -5,9 +5,12 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize.color import delta_e_76, join_lab
+from keras_colorize.evaluation.metrics import ciede2000
 from keras_colorize.training.losses import (
     bce_discriminator_loss,
     bce_generator_loss,
+    class_loss,
+    delta_e_loss,
     huber_loss,
     l1_loss,
     l2_loss,
@@ -90,3 +93,41 @@ def test_generator_loss_does_not_saturate():
     with tf.GradientTape() as tape:
         loss = bce_generator_loss(logits)
     assert float(tape.gradient(loss, logits)[0, 0]) == pytest.approx(-1)
+
+
+def test_delta_e_is_near_ciede2000():
+    """At L = 50, over the colors that images have; apart from hue it is the same formula."""
+    random = np.random.default_rng(0)
+    ab = random.normal(0, 20, (1000, 1, 1, 2))
+    predicted_ab = ab + random.normal(0, 12, ab.shape)
+    exact = ciede2000(lab_at_50(ab), lab_at_50(predicted_ab)).numpy().ravel()
+    found = [
+        127 * float(delta_e_loss(*pair))
+        for pair in zip(np.float32(ab / 127), np.float32(predicted_ab / 127), strict=True)
+    ]
+    assert np.corrcoef(found, exact)[0, 1] > 0.98
+    assert np.mean(found) == pytest.approx(np.mean(exact), rel=0.1)
+
+
+def lab_at_50(ab: np.ndarray) -> tf.Tensor:
+    return tf.constant(np.concatenate([np.full((*ab.shape[:-1], 1), 50.0), ab], -1), tf.float32)
+
+
+@pytest.mark.parametrize("ab", [(0.0, 0.0), (0.1, 0.0), (-0.8, 0.7)])
+def test_delta_e_has_a_gradient_everywhere(ab):
+    ab = tf.constant(ab, shape=(1, 1, 1, 2))
+    for predicted_ab in (ab, ab * 0.5, -ab, tf.zeros_like(ab)):
+        with tf.GradientTape() as tape:
+            tape.watch(predicted_ab)
+            loss = delta_e_loss(ab, predicted_ab)
+        assert np.isfinite(tape.gradient(loss, predicted_ab)).all()
+    assert 127 * float(delta_e_loss(ab, ab)) == pytest.approx(0.01, abs=1e-3)
+
+
+def test_class_loss_weighs_places_by_their_classes():
+    targets = tf.constant([[[[1.0, 0.0, 0.0], [0.0, 0.25, 0.75]]]])
+    logits = tf.math.log(tf.constant([[[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]]]))
+    weights = tf.constant([0.5, 1.0, 2.0])
+    first = 0.5 * -math.log(0.5)
+    second = (0.25 * 1 + 0.75 * 2) * -(0.25 * math.log(0.1) + 0.75 * math.log(0.8))
+    assert float(class_loss(targets, logits, weights)) == pytest.approx((first + second) / 2)

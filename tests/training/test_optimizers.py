@@ -98,3 +98,22 @@ def test_config():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(again) is Adam
     assert (again.beta_1, again.epsilon, float(again.learning_rate)) == (0.5, 1e-8, 0.25)
+
+
+def test_some_variables_learn_more_slowly():
+    optimizer = Adam(0.1)
+    variables = [keras.Variable([1.0]) for _ in range(2)]
+    optimizer.build(variables)
+    optimizer.scale_learning_rate(variables[1:], 0.25)
+    optimizer.apply([tf.constant([3.0])] * 2, variables)
+    # Adam's first step is as long as the learning rate.
+    np.testing.assert_allclose([float(v[0]) for v in variables], [0.9, 0.975], atol=1e-6)
+
+
+def test_weight_decay_is_decoupled_and_spares_biases():
+    """Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101."""
+    optimizer = Adam(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    variables = [keras.Variable([2.0], name=name) for name in ("kernel", "bias")]
+    optimizer.apply([tf.constant([0.0])] * 2, variables)
+    np.testing.assert_allclose([float(v[0]) for v in variables], [2 - 0.1 * 0.5 * 2, 2], atol=1e-6)

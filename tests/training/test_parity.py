@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize.models import load_torch_weights, patch_discriminator, unet_generator
-from keras_colorize.models.torch_weights import checkpoint_names
+from keras_colorize.models.unet.torch_weights import checkpoint_names
 from keras_colorize.training.colorizer import AdversarialColorizer
 from keras_colorize.training.losses import bce_discriminator_loss, bce_generator_loss, l1_loss
 from keras_colorize.training.optimizers import Adam

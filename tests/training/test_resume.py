@@ -24,18 +24,31 @@ SETTINGS = [
     "training.epochs=3",
     "training.keep_epochs=[2]",
 ]
+PRETRAINED = [
+    "data.train_images=104",
+    "data.validation_images=16",
+    "data.test_images=0",
+    "data.image_size=64",
+    "data.crop=0.6",
+    "generator.encoder_weights=none",
+    "generator.decoder_filters=[4, 4, 4, 4]",
+    "schedule.warmup_steps=5",
+    "training.batch_size=8",
+    "training.epochs=3",
+    "training.frozen_epochs=1",
+]
 BATCHES = 13  # of an epoch
 ALWAYS = "training.checkpoint_minutes=1e-9"  # a checkpoint after every batch
 
 FIT = """
 import sys, keras_colorize
-_, name, runs, *overrides = sys.argv
-keras_colorize.fit("quickstart", name=name, runs=runs, overrides=overrides, verbose=0)
+_, recipe, name, runs, *overrides = sys.argv
+keras_colorize.fit(recipe, name=name, runs=runs, overrides=overrides, verbose=0)
 """
 
 
-def start(runs: Path, name: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", FIT, name, str(runs), ALWAYS, *SETTINGS]
+def start(runs: Path, recipe: str, name: str, settings: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-c", FIT, recipe, name, str(runs), ALWAYS, *settings]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
@@ -63,17 +76,27 @@ def history(run: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole = start(tmp_path, "whole")
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("quickstart", SETTINGS),
+        # Frozen layers, averaged weights, crops, weight decay, a cosine schedule.
+        ("paintings_and_photos", ["data.source=painted_scenes", *PRETRAINED]),
+    ],
+)
+def test_killed_training_ends_with_the_same_weights(
+    tmp_path: Path, recipe: str, settings: list[str]
+) -> None:
+    whole = start(tmp_path, recipe, "whole", settings)
     killed = tmp_path / "killed"
     state = killed / "checkpoints" / "state.npz"
     moments = random.Random(5)
     # In the first epoch, at its end (before or after validation), and in the second.
     for batches in (4, BATCHES, 2 * BATCHES - 3):
-        process = start(tmp_path, "killed")
+        process = start(tmp_path, recipe, "killed", settings)
         kill_after(process, state, batches, delay=moments.uniform(0, 0.1))
         assert batches_done(state) < 3 * BATCHES, "was killed too late to test anything"
-    process = start(tmp_path, "killed")
+    process = start(tmp_path, recipe, "killed", settings)
     for run in (whole, process):
         _, errors = run.communicate(timeout=240)
         assert run.returncode == 0, errors

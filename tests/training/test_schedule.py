@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize.training.optimizers import Adam
-from keras_colorize.training.schedule import FlooredExponentialDecay
+from keras_colorize.training.schedule import FlooredExponentialDecay, WarmupCosine
 
 # The original's: 3e-4 * 0.1 ** (step / 6e4), at least 1e-6, its steps counted from 1.
 SCHEDULE = FlooredExponentialDecay(3e-4, 0.1, 60_000, 1e-6)
@@ -52,3 +52,33 @@ def test_config():
     assert again.get_config() == SCHEDULE.get_config()
     serialized = keras.optimizers.schedules.serialize(SCHEDULE)
     assert isinstance(keras.optimizers.schedules.deserialize(serialized), FlooredExponentialDecay)
+
+
+COSINE = WarmupCosine(1e-3, steps=110, warmup_steps=10, minimum=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("finished", "expected"),
+    [
+        (0, 1e-4),
+        (4, 5e-4),
+        (9, 1e-3),
+        (34, 8.5355339e-4),  # (1 + cos(pi / 4)) / 2
+        (59, 5e-4),
+        (99, 2.4471742e-5),
+        (104, 2e-5),
+        (10**6, 2e-5),
+    ],
+)
+def test_cosine_after_so_many_steps(finished, expected):
+    assert float(COSINE(finished)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cosine_without_warmup_starts_at_the_top():
+    assert float(WarmupCosine(1.0, 1000, 0, 0.0)(0)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_config_of_a_cosine():
+    serialized = keras.optimizers.schedules.serialize(COSINE)
+    again = keras.optimizers.schedules.deserialize(serialized)
+    assert again.get_config() == COSINE.get_config()

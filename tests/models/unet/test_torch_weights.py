@@ -5,7 +5,7 @@ import pytest
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.models import load_torch_weights, patch_discriminator, unet_generator
-from keras_colorize.models.torch_weights import checkpoint_names
+from keras_colorize.models.unet.torch_weights import checkpoint_names
 
 NETWORKS = {
     "generator": lambda: unet_generator(filters=2),

@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_colorize.models.blocks import Blocks
 from keras_colorize.models.layers import AlignedResize
+from keras_colorize.models.unet.blocks import Blocks
 
 
 def patch_discriminator(

@@ -4,6 +4,13 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize.models import predict_ab, unet_generator
+from keras_colorize.models.predict import (
+    both_ends,
+    has_vividness,
+    prediction_shape,
+    set_vividness,
+    vividness,
+)
 
 SIZE = 16
 
@@ -62,3 +69,56 @@ def test_in_a_graph_of_unknown_sizes(mirror):
         ab = predict(ramp(height, width))
         assert ab.shape == (1, height, width, 2)
         assert np.isfinite(ab).all()
+
+
+@pytest.fixture(scope="module")
+def any_size_mirror() -> keras.Model:
+    """The same for pictures of any size."""
+    lightness = keras.Input((None, None, 1))
+    model = keras.Model(lightness, keras.layers.Conv2D(2, 1, use_bias=False)(lightness))
+    model.set_weights([np.float32([[[[1, -1]]]])])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "expected"),
+    [
+        (256, 256, None, (256, 256)),
+        (3000, 4000, None, (256, 352)),  # 341.3 is nearer to 352 than to 320
+        (4000, 3000, 128, (160, 128)),  # 170.7
+        (10, 10, 64, (64, 64)),
+        (1, 1, None, (256, 256)),
+        (1, 5000, None, (256, 2048)),  # at most eight times as long
+        (5000, 1, 100, (800, 96)),
+        (100, 100, 40, (32, 32)),
+    ],
+)
+def test_shape_at_which_a_generator_sees_an_image(any_size_mirror, height, width, size, expected):
+    assert prediction_shape(any_size_mirror, height, width, size) == expected
+
+    @tf.function
+    def in_a_graph(height, width):
+        return prediction_shape(any_size_mirror, height, width, size)
+
+    found = in_a_graph(tf.constant(height), tf.constant(width))
+    assert tuple(map(int, found)) == expected
+
+
+def test_a_generator_of_one_size_sees_squares(mirror):
+    assert prediction_shape(mirror, 300, 400, None) == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 64), (37, 101), (400, 300)])
+def test_a_generator_of_any_size_keeps_the_shape(any_size_mirror, height, width):
+    lightness = ramp(height, width)
+    ab = predict_ab(any_size_mirror, tf.constant(lightness), 64).numpy()
+    inner = np.s_[:, 12:-12, 12:-12, :1]
+    np.testing.assert_allclose(ab[inner], lightness[inner], atol=0.02)
+
+
+def test_most_generators_have_no_vividness(mirror):
+    assert not has_vividness(mirror)
+    assert vividness(mirror) == 0
+    assert both_ends(mirror) is mirror
+    with pytest.raises(ValueError, match="vividness"):
+        set_vividness(mirror, 1.0)

@@ -1,0 +1,149 @@
+"""What a MODEL argument means: a run, a file, a SavedModel, or the name of a pretrained model."""
+
+import functools
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+from zipfile import BadZipFile, is_zipfile
+
+from keras_colorize import pretrained
+from keras_colorize.errors import ColorizeError
+from keras_colorize.recipe import Recipe
+from keras_colorize.startup import load_tensorflow
+from keras_colorize.training.run import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    Model: TypeAlias = keras.Model | Run | str | Path
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A MODEL argument, resolved; nothing is loaded yet.
+
+    Attributes:
+        name: a short name for tables.
+        path: the `.keras` file, or the version folder of a SavedModel; None for a Keras model.
+        run: the run that it comes from, None for others.
+    """
+
+    name: str
+    path: Path | None = None
+    run: Run | None = None
+    model: "keras.Model | None" = None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What it was trained by, if it comes from a run."""
+        return None if self.run is None else self.run.recipe
+
+    @property
+    def is_saved_model(self) -> bool:
+        """Whether it is a SavedModel."""
+        return self.path is not None and self.path.is_dir()
+
+    def load(self) -> "keras.Model":
+        """The Keras model, `lightness` -> `ab`.
+
+        Raises:
+            ColorizeError: it cannot be loaded, or is no generator.
+        """
+        generator = self.model if self.path is None else _load(self.path)
+        _check(generator, str(self.path or self.name))
+        return generator
+
+    def load_shared(self) -> "keras.Model":
+        """The same, but one object for all calls while its file stays the same; don't change it."""
+        if self.path is None:
+            return self.load()
+        file = self.path / "saved_model.pb" if self.is_saved_model else self.path
+        return _load_once(self, file.stat().st_mtime_ns)
+
+
+def resolve(model: "Model | None") -> Generator:
+    """Finds what a MODEL argument means.
+
+    Args:
+        model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
+            SavedModel or its name in `saved_models/` (the newest version), the name of a
+            pretrained model, a Keras model, or None for the default pretrained model.
+
+    Raises:
+        ColorizeError: there is no such model.
+    """
+    if model is None:
+        model = pretrained.DEFAULT
+    if isinstance(model, Run):
+        model = model.path
+    if not isinstance(model, str | Path):
+        return Generator(model.name, model=model)
+    path = Path(model)
+    if not path.exists() and path.parent == Path():
+        if path.name in pretrained.MODELS:
+            shipped = pretrained.MODELS[path.name]
+            shipped.check()
+            return Generator(path.name, shipped.path)
+        path = "saved_models" / path
+    if path.is_file():
+        return Generator(_short_name(path), path)
+    if (path / "recipe.toml").is_file():
+        run = Run(path)
+        if "best" not in run.models:
+            raise ColorizeError(f"{path}: has no model yet; its first epoch is not finished")
+        return Generator(_short_name(path), run.models["best"], run)
+    for folder in (path, *sorted(path.glob("[0-9]*"), key=_version, reverse=True)):
+        if (folder / "saved_model.pb").is_file():
+            return Generator(_short_name(path), folder)
+    raise ColorizeError(
+        f"{model}: no model: neither a run, a .keras file, nor a SavedModel here or in "
+        f"saved_models/, nor one that comes with the package ({', '.join(pretrained.MODELS)})"
+    )
+
+
+def _version(folder: Path) -> int:
+    return int(folder.name) if folder.name.isdecimal() else -1
+
+
+def _short_name(path: Path) -> str:
+    """The run's name, the file's, or both for a model of a run."""
+    path = path.absolute()
+    name = path.name.removesuffix(".keras")
+    return f"{path.parents[1].name}/{name}" if path.parent.name == "models" else name
+
+
+@functools.lru_cache(maxsize=2)
+def _load_once(generator: Generator, modified: int) -> "keras.Model":
+    return generator.load()
+
+
+def _load(path: Path) -> "keras.Model":
+    load_tensorflow()
+    import keras
+
+    import keras_colorize.models  # noqa: F401  # Registers our layers with Keras.
+    from keras_colorize.serving.saved_model import load_predict_ab
+
+    if path.is_dir():
+        return load_predict_ab(path)
+    if path.suffix == ".keras" and not is_zipfile(path):
+        raise ColorizeError(f"{path}: cannot be loaded as a Keras model: it is damaged")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0]
+        raise ColorizeError(f"{path}: cannot be loaded as a Keras model: {reason}") from error
+
+
+def _check(generator: "keras.Model", source: str) -> None:
+    """Raises a ColorizeError unless a model maps lightness to ab of the same size."""
+    shapes = [getattr(generator, f"{side}_shape", None) for side in ("input", "output")]
+    match shapes:
+        case [(_, height, width, 1), (_, *output, 2)] if [height, width] == output:
+            if height == width:
+                return
+    raise ColorizeError(
+        f"{source}: no generator: must be (N, S, S, 1) -> (N, S, S, 2), or any size. "
+        f"Received: {shapes[0]} -> {shapes[1]}"
+    )
