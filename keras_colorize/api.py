@@ -155,7 +155,7 @@ def compare(
             pictures of the models' runs, which those were not trained on.
         output: a folder for metrics.json, images.csv and the picture grids; None writes nothing.
         size: the pictures are cropped to squares and shrunk to this size; by default the largest
-            of the models' own sizes, 256 for models of any size. All predict ab at their own.
+            of the models' own sizes, 160 for models of any size. All predict ab at their own.
 
     Returns:
         The report.
@@ -227,7 +227,7 @@ def colorize(
         vividness: 0 (faithful: the least error) to 1 (vivid: as colorful as real images); by
             default the model's own.
         prediction_size: short side at which a model of any size sees the image, in pixels; by
-            default 256.
+            default 160.
 
     Returns:
         sRGB of the type that went in, shape (H, W, 3), or (H, W, 4) with the alpha that went in.

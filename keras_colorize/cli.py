@@ -191,7 +191,7 @@ def colorize(
         typer.Option(
             min=32,
             max=2048,
-            help="Short side at which the network sees images, in pixels; 256 by default.",
+            help="Short side at which the network sees images, in pixels; 160 by default.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_colorize
+from keras_colorize import pretrained
 from keras_colorize.recipe import recipe_paths
 
 COMMAND = [sys.executable, "-m", "keras_colorize.cli"]
@@ -58,8 +59,8 @@ def test_help_names_every_command(call):
     assert output.startswith("Usage: keras-colorize [OPTIONS] COMMAND")
     commands = re.findall(r"^  ([a-z]+)  ", output.partition("Commands:")[2], re.MULTILINE)
     assert commands == [
-        *("fit", "evaluate", "compare", "colorize", "export", "plot", "recipes", "validate"),
-        "data",
+        *("fit", "evaluate", "compare", "colorize", "export", "plot", "models", "recipes"),
+        *("validate", "data"),
     ]
 
 
@@ -85,7 +86,9 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["fit", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
         (["fit", "paintings_cnn", "--set", "data.path=x"], 1, 'no such folder (got "x")'),
         (["evaluate", "nothing", "--data", "."], 1, "nothing: no model: neither a run, a .keras"),
-        (["colorize", "a.png", "-o", "b"], 2, "--model: is missing: name a run"),
+        (["colorize", "a.png", "-o", "b"], 1, "a.png: no such file or folder"),
+        (["colorize", "a.png", "-o", "b", "--vividness", "2"], 2, "'--vividness': Input should"),
+        (["colorize", "a", "-o", "b", "--prediction-size", "8"], 2, "'--prediction-size': Input"),
         (["colorize", "a.png", "-o", "b", "--model", "m"], 1, "a.png: no such file or folder"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
@@ -136,6 +139,18 @@ def test_recipes_lists_what_they_cost_and_score(call):
     assert re.findall(r"^\S+$", output, re.MULTILINE) == list(recipe_paths())
     for word in ("Needs", "Costs", "Scores"):
         assert output.count(f"    {word}: ") == len(recipe_paths())
+
+
+def test_models_lists_what_comes_with_the_package(call):
+    code, output, errors = call("models", python=["-X", "importtime"])
+    assert code == 0
+    assert "tensorflow" not in {line.rpartition("|")[2].strip() for line in errors.splitlines()}
+    names = re.findall(r"^(\S+)", output, re.MULTILINE)
+    assert names == list(pretrained.MODELS)
+    assert f"{pretrained.DEFAULT} (default)\n" in output
+    for model in pretrained.MODELS.values():
+        assert model.scores in output
+        assert str(model.card) in output
 
 
 def test_a_reader_that_leaves_is_no_news(tmp_path):

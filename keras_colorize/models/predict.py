@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_colorize.models.layers import Enlarge
 
-PREDICTION_SIZE = 256
-"""Short side at which generators of any size see an image, in pixels."""
+PREDICTION_SIZE = 160
+"""Short side at which generators of any size see an image, in pixels: see the design notes."""
 
 MULTIPLE = 32
 """Sides that generators of any size take are multiples of this."""

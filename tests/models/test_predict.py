@@ -83,12 +83,12 @@ def any_size_mirror() -> keras.Model:
 @pytest.mark.parametrize(
     ("height", "width", "size", "expected"),
     [
-        (256, 256, None, (256, 256)),
-        (3000, 4000, None, (256, 352)),  # 341.3 is nearer to 352 than to 320
+        (256, 256, None, (160, 160)),
+        (3000, 4000, 256, (256, 352)),  # 341.3 is nearer to 352 than to 320
         (4000, 3000, 128, (160, 128)),  # 170.7
         (10, 10, 64, (64, 64)),
-        (1, 1, None, (256, 256)),
-        (1, 5000, None, (256, 2048)),  # at most eight times as long
+        (1, 1, None, (160, 160)),
+        (1, 5000, None, (160, 1280)),  # at most eight times as long
         (5000, 1, 100, (800, 96)),
         (100, 100, 40, (32, 32)),
     ],

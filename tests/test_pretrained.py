@@ -1,0 +1,77 @@
+"""The models that come with the package."""
+
+import dataclasses
+import tomllib
+
+import numpy as np
+import pytest
+from skimage import data
+from skimage.color import rgb2lab
+
+import keras_colorize
+from keras_colorize import pretrained
+from keras_colorize.models.predict import has_vividness, vividness
+from keras_colorize.recipe import load_recipe, recipe_paths
+
+
+@pytest.mark.parametrize("name", pretrained.MODELS)
+class TestEveryModel:
+    def test_is_the_file_that_was_shipped(self, name):
+        pretrained.MODELS[name].check()
+        assert pretrained.MODELS[name].path.stat().st_size <= 20 * 2**20
+
+    def test_has_the_recipe_that_trained_it(self, name):
+        """As resolved, but for the folder of images."""
+        resolved = tomllib.loads(pretrained.MODELS[name].path.with_suffix(".toml").read_text())
+        installed = tomllib.loads(load_recipe(recipe_paths()[name]).to_toml())
+        resolved["data"].pop("path", None)
+        assert resolved == installed
+
+    def test_has_a_card(self, name):
+        card = pretrained.MODELS[name].card.read_text()
+        for heading in ("Data", "Training", "Scores", "Limits", "License"):
+            assert f"## {heading}" in card
+
+    def test_loads_by_its_name_alone(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        generator = keras_colorize.load(name)
+        assert generator.input_shape == (None, None, None, 1)
+        assert has_vividness(generator)
+        assert 0 <= vividness(generator) <= 1
+
+
+def test_a_damaged_file_is_told(tmp_path, monkeypatch):
+    class Elsewhere(pretrained.PretrainedModel):
+        @property
+        def path(self):
+            return tmp_path / "model.keras"
+
+    model = Elsewhere(**dataclasses.asdict(pretrained.MODELS[pretrained.DEFAULT]))
+    monkeypatch.setitem(pretrained.MODELS, model.name, model)
+    with pytest.raises(keras_colorize.ColorizeError, match=r"model\.keras: No such file.*again"):
+        keras_colorize.load()
+    model.path.write_bytes(b"nonsense")
+    with pytest.raises(keras_colorize.ColorizeError, match=r"model\.keras: is damaged; install"):
+        keras_colorize.load()
+
+
+def test_real_photographs_get_believable_colors():
+    """Of the astronaut's portrait: skin between red and yellow, and more color when vivid."""
+    photograph = data.astronaut()
+    face = np.s_[80:160, 190:250]
+    chroma = {}
+    for share in (0.0, 1.0):
+        colorized = keras_colorize.colorize(photograph, vividness=share)
+        a, b = np.moveaxis(rgb2lab(colorized)[face], -1, 0)[1:].mean(axis=(1, 2))
+        assert a > 2 and b > 2
+        chroma[share] = np.hypot(*np.moveaxis(rgb2lab(colorized), -1, 0)[1:]).mean()
+    assert chroma[1.0] > chroma[0.0] > 3
+
+
+def test_what_is_loaded_for_a_call_is_loaded_once(monkeypatch):
+    gray = data.camera()[:64, :64]
+    keras_colorize.colorize(gray)
+    from keras_colorize import generators
+
+    monkeypatch.setattr(generators, "_load", None)
+    keras_colorize.colorize(gray, vividness=0.3)

@@ -1,0 +1,68 @@
+"""The package as a user installs it: a wheel, in a virtual environment of its own."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from keras_colorize import pretrained
+
+ROOT = Path(__file__).parents[1]
+
+# As good as no network: whatever asks for an address is sent to a port where nobody listens.
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", folder, ROOT]
+    subprocess.run(command, check=True)
+    (path,) = folder.glob("keras_colorize-*.whl")
+    return path
+
+
+def test_the_wheel_holds_recipes_models_and_their_cards(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    recipes = {f"keras_colorize/recipes/{path.name}" for path in (ROOT / "recipes").iterdir()}
+    models = {
+        f"keras_colorize/pretrained/{name}.{suffix}"
+        for name in pretrained.MODELS
+        for suffix in ("keras", "md", "toml", "csv")
+    }
+    assert recipes | models <= names
+    assert wheel.stat().st_size < 21 * 2**20
+
+
+def test_an_installed_wheel_colorizes_without_network(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", environment],
+        check=True,
+    )
+    # What the tests' own environment holds, behind what the wheel brings.
+    site = next(environment.glob("lib/python3*/site-packages"))
+    zipfile.ZipFile(wheel).extractall(site)
+    (site / "dependencies.pth").write_text("\n".join(p for p in sys.path if "site-packages" in p))
+    Image.fromarray(data.camera()).save(tmp_path / "old.jpg")
+    script = "import sys; from keras_colorize import __file__, cli; print(__file__); cli.main()"
+    done = subprocess.run(
+        [environment / "bin" / "python", "-c", script, "colorize", "old.jpg", "-o", "out"],
+        cwd=tmp_path,
+        env={**os.environ, **NO_NETWORK, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith(str(site))
+    assert done.stderr == ""
+    with Image.open(tmp_path / "out" / "old.jpg") as result:
+        rgb = np.asarray(result).astype(int)
+    assert rgb.shape == (512, 512, 3)
+    assert np.ptp(rgb, axis=-1).mean() > 3  # in color
