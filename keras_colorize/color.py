@@ -1,36 +1,42 @@
-"""sRGB <-> CIE Lab <-> the normalized tensors networks work on, and every colour constant.
+"""sRGB <-> CIE Lab <-> the normalized tensors networks work on.
 
 The only file that imports tensorflow-io. All functions are pure TensorFlow, take NumPy arrays or
 tensors with the channels last, work eagerly, in a graph and in `tf.data`, and return tensors.
 """
 
 import warnings
+from types import ModuleType
 
 import tensorflow as tf
 
+from keras_colorize.srgb import (
+    GAMUT_TOLERANCE,
+    LAB_KNEE,
+    LAB_KNEE_ROOT,
+    LAB_OFFSET,
+    LAB_SLOPE,
+    LINEAR_RGB_FROM_XYZ,
+    WHITE_D65,
+    XYZ_FROM_LINEAR_RGB,
+)
+
+lab_operations: ModuleType | None = None
 with warnings.catch_warnings():
-    # Built for TF 2.16: its native plugins warn at import. The colour operations are plain
+    # Built for TF 2.16: its native plugins warn at import. The color operations are plain
     # TensorFlow and need none of them.
     warnings.simplefilter("ignore")
-    import tensorflow_io as tfio
+    try:
+        from tensorflow_io import experimental
+
+        lab_operations = experimental.color
+    except ImportError:  # There is no wheel for Python 3.13.
+        pass
 
 LIGHTNESS_SCALE = 50.0
 """Normalized lightness is L / 50 - 1: L of 0..100 becomes -1..1."""
 
 AB_SCALE = 127.0
 """Normalized ab is a / 127 and b / 127, about -1..1; the original's scale, so losses compare."""
-
-# CIE 1931 2 degree observer, D65; the white and the matrix that rgb_to_lab uses, so that a
-# round trip is exact. Reference: IEC 61966-2-1:1999; https://www.brucelindbloom.com.
-WHITE_D65 = (0.95047, 1.0, 1.08883)
-LINEAR_RGB_FROM_XYZ = (
-    (3.24048134, -1.53715152, -0.49853633),
-    (-0.96925495, 1.87599, 0.04155593),
-    (0.05564664, -0.20404134, 1.05731107),
-)
-
-# A linear component this far outside 0..1 still rounds to the same 8-bit value.
-GAMUT_TOLERANCE = 1e-4
 
 
 def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:
@@ -45,7 +51,15 @@ def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:
     Reference:
         IEC 61966-2-1:1999 (sRGB); CIE 15:2004 (Lab).
     """
-    return tfio.experimental.color.rgb_to_lab(rgb)
+    if lab_operations is not None:
+        return lab_operations.rgb_to_lab(rgb)
+    rgb = tf.convert_to_tensor(rgb)
+    linear = tf.where(rgb > 0.04045, tf.pow((rgb + 0.055) / 1.055, 2.4), rgb / 12.92)
+    xyz = _product(linear, XYZ_FROM_LINEAR_RGB) / tf.constant(WHITE_D65, rgb.dtype)
+    # The cube root of dark colors is not differentiable: `where` must not see it there.
+    root = tf.pow(tf.maximum(xyz, LAB_KNEE), 1.0 / 3.0)
+    x, y, z = tf.unstack(tf.where(xyz > LAB_KNEE, root, LAB_SLOPE * xyz + LAB_OFFSET), axis=-1)
+    return tf.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)
 
 
 def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
@@ -63,7 +77,13 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
     Reference:
         IEC 61966-2-1:1999 (sRGB); CIE 15:2004 (Lab).
     """
-    return tfio.experimental.color.lab_to_rgb(lab)
+    if lab_operations is not None:
+        return lab_operations.lab_to_rgb(lab)
+    lightness, a, b = tf.unstack(tf.convert_to_tensor(lab), axis=-1)
+    b = tf.minimum(b, (lightness + 16.0) * (200.0 / 116.0))  # No Z below 0.
+    linear = tf.clip_by_value(_linear_rgb(tf.stack([lightness, a, b], axis=-1)), 0.0, 1.0)
+    root = tf.pow(tf.maximum(linear, 0.0031308), 1.0 / 2.4)
+    return tf.where(linear > 0.0031308, 1.055 * root - 0.055, 12.92 * linear)
 
 
 def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,12 +180,20 @@ def delta_e_76(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 def _in_gamut(lab: tf.Tensor) -> tf.Tensor:
-    """Whether each colour of (..., 3) has all linear sRGB components in 0..1; shape (...)."""
+    """Whether each color of (..., 3) has all linear sRGB components in 0..1; shape (...)."""
+    rgb = _linear_rgb(lab)
+    inside = (rgb >= -GAMUT_TOLERANCE) & (rgb <= 1.0 + GAMUT_TOLERANCE)
+    return tf.reduce_all(inside, axis=-1)
+
+
+def _linear_rgb(lab: tf.Tensor) -> tf.Tensor:
+    """The linear components of Lab colors, (..., 3), not clipped."""
     lightness, a, b = tf.unstack(lab, axis=-1)
     fy = (lightness + 16.0) / 116.0
     xyz = tf.stack([fy + a / 500.0, fy, fy - b / 200.0], axis=-1)
-    xyz = tf.where(xyz > 0.2068966, xyz * xyz * xyz, (xyz - 16.0 / 116.0) / 7.787)
-    matrix = tf.transpose(tf.constant(LINEAR_RGB_FROM_XYZ, lab.dtype))
-    rgb = tf.tensordot(xyz * tf.constant(WHITE_D65, lab.dtype), matrix, axes=1)
-    inside = (rgb >= -GAMUT_TOLERANCE) & (rgb <= 1.0 + GAMUT_TOLERANCE)
-    return tf.reduce_all(inside, axis=-1)
+    xyz = tf.where(xyz > LAB_KNEE_ROOT, xyz * xyz * xyz, (xyz - LAB_OFFSET) / LAB_SLOPE)
+    return _product(xyz * tf.constant(WHITE_D65, lab.dtype), LINEAR_RGB_FROM_XYZ)
+
+
+def _product(colors: tf.Tensor, matrix: tuple[tuple[float, ...], ...]) -> tf.Tensor:
+    return tf.tensordot(colors, tf.transpose(tf.constant(matrix, colors.dtype)), axes=1)

@@ -1,14 +1,17 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import skimage.color
 import tensorflow as tf
 
-from keras_colorize import color
+from keras_colorize import color, srgb
 
 
 @pytest.fixture(scope="module")
 def rgb_grid():
-    """Every fifth 8-bit level of each component: 52 ** 3 colours, black to white."""
+    """Every fifth 8-bit level of each component: 52 ** 3 colors, black to white."""
     levels = np.arange(0, 256, 5, dtype=np.float32) / 255.0
     return np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(52, -1, 3)
 
@@ -34,9 +37,47 @@ def linear_rgb(lab):
             [0.0193339, 0.1191920, 0.9503041],
         ]
     )
-    return (xyz * color.WHITE_D65) @ np.linalg.inv(to_xyz).T
+    return (xyz * srgb.WHITE_D65) @ np.linalg.inv(to_xyz).T
 
 
+@pytest.fixture(params=["tensorflow-io", "ours"])
+def implementation(request, monkeypatch):
+    if request.param == "ours":  # As where tensorflow-io is not installed.
+        monkeypatch.setattr(color, "lab_operations", None)
+
+
+def test_ours_agrees_with_tensorflow_io(rgb_grid, lab_grid, monkeypatch):
+    rgb, lab = np.float64(rgb_grid), np.float64(lab_grid)
+    expected_lab, expected_rgb = color.rgb_to_lab(rgb), color.lab_to_rgb(lab)
+    normalized, _ = color.split_lab(color.rgb_to_lab(rgb_grid))
+    monkeypatch.setattr(color, "lab_operations", None)
+    np.testing.assert_allclose(color.rgb_to_lab(rgb), expected_lab, atol=1e-5)
+    np.testing.assert_allclose(color.lab_to_rgb(lab), expected_rgb, atol=1e-5)
+    ours, _ = color.split_lab(color.rgb_to_lab(rgb_grid))
+    np.testing.assert_allclose(ours, normalized, atol=1e-5)
+
+
+def test_colors_convert_without_tensorflow_io():
+    program = (
+        "import sys; sys.modules['tensorflow_io'] = None\n"
+        "from keras_colorize import color\n"
+        "assert color.lab_operations is None\n"
+        "print(*color.rgb_to_lab([[1.0, 0.0, 0.0]]).numpy()[0].round(2))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.split() == ["53.24", "80.09", "67.2"], result.stderr
+
+
+def test_the_gamut_table_is_that_of_fit_gamut():
+    lightness = np.linspace(0, 100, 100 * srgb.LIGHTNESS_STEPS + 1, dtype=np.float32)
+    hue = np.radians(np.linspace(0, 360, 360 * srgb.HUE_STEPS + 1, dtype=np.float32))
+    lightness, hue = np.meshgrid(lightness, hue, indexing="ij")
+    lab = np.stack([lightness, 200.0 * np.cos(hue), 200.0 * np.sin(hue)], axis=-1)
+    chroma = np.linalg.norm(color.fit_gamut(lab)[..., 1:], axis=-1)
+    np.testing.assert_allclose(srgb.max_chroma(), np.maximum(chroma, 1e-3), atol=0.06)
+
+
+@pytest.mark.usefixtures("implementation")
 class TestConversion:
     def test_lab_agrees_with_scikit_image(self, rgb_grid):
         expected = skimage.color.rgb2lab(rgb_grid.astype(np.float64))

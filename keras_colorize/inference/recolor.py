@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from keras_colorize import color
+from keras_colorize import color, srgb
 
 # A picture is coloured in strips of this many pixels: few enough for their dozen float32 planes to
 # stay in the cache, and so many that threads seldom wait for Python's lock. From `_LARGE` pixels
@@ -25,7 +25,7 @@ _LIGHTNESS_STEPS, _HUE_STEPS = 2, 1
 
 _MOST_CHROMA = 200.0  # Beyond every sRGB colour; the greatest, blue, has 134.
 
-_LUMINANCE_FROM_LINEAR = np.linalg.inv(color.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.float32)
+_LUMINANCE_FROM_LINEAR = np.linalg.inv(srgb.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.float32)
 
 
 def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
