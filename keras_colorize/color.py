@@ -10,11 +10,13 @@ from types import ModuleType
 import tensorflow as tf
 
 from keras_colorize.srgb import (
+    AB_SCALE,
     GAMUT_TOLERANCE,
     LAB_KNEE,
     LAB_KNEE_ROOT,
     LAB_OFFSET,
     LAB_SLOPE,
+    LIGHTNESS_SCALE,
     LINEAR_RGB_FROM_XYZ,
     WHITE_D65,
     XYZ_FROM_LINEAR_RGB,
@@ -31,12 +33,6 @@ with warnings.catch_warnings():
         lab_operations = experimental.color
     except ImportError:  # There is no wheel for Python 3.13.
         pass
-
-LIGHTNESS_SCALE = 50.0
-"""Normalized lightness is L / 50 - 1: L of 0..100 becomes -1..1."""
-
-AB_SCALE = 127.0
-"""Normalized ab is a / 127 and b / 127, about -1..1; the original's scale, so losses compare."""
 
 
 def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:

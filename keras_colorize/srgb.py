@@ -1,4 +1,4 @@
-"""The sRGB color space in numbers: its curve, its primaries, its white and its gamut.
+"""sRGB and Lab in numbers: curve, primaries, white, gamut, and the scales of tensors.
 
 Plain NumPy, so that what needs no network needs no TensorFlow.
 
@@ -29,6 +29,12 @@ LAB_KNEE, LAB_KNEE_ROOT = 0.008856, 0.2068966
 
 LAB_SLOPE, LAB_OFFSET = 7.787, 16.0 / 116.0
 """Below the knee Lab is the line `LAB_SLOPE * (XYZ / white) + LAB_OFFSET`."""
+
+LIGHTNESS_SCALE = 50.0
+"""Normalized lightness is L / 50 - 1: L of 0..100 becomes -1..1."""
+
+AB_SCALE = 127.0
+"""Normalized ab is a / 127 and b / 127, about -1..1; the original's scale, so losses compare."""
 
 GAMUT_TOLERANCE = 1e-4
 """A linear component this far outside 0..1 still rounds to the same 8-bit value."""

@@ -1,23 +1,20 @@
 """What using a generator takes, whatever its family: its input's size, and its vividness."""
 
-from typing import TypeVar
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_colorize.models.layers import Enlarge
-
-PREDICTION_SIZE = 160
-"""Short side at which generators of any size see an image, in pixels: see the design notes."""
-
-MULTIPLE = 32
-"""Sides that generators of any size take are multiples of this."""
-
-_LONGEST = 8
-"""The long side is at most so many times the prediction size; longer images are squeezed."""
-
-Integer = TypeVar("Integer", int, tf.Tensor)
+from keras_colorize.prediction_size import (
+    MULTIPLE as MULTIPLE,
+)
+from keras_colorize.prediction_size import (
+    PREDICTION_SIZE as PREDICTION_SIZE,
+)
+from keras_colorize.prediction_size import (
+    Integer,
+    any_size_shape,
+)
 
 
 def prediction_shape(
@@ -37,16 +34,7 @@ def prediction_shape(
     """
     if generator.input_shape[1] is not None:
         return generator.input_shape[1:3]
-    size = size or PREDICTION_SIZE
-    least, most = (tf.minimum, tf.maximum) if tf.is_tensor(height) else (min, max)
-    short = least(height, width)
-
-    def side(length: Integer) -> Integer:
-        half = MULTIPLE // 2
-        rounded = (length * size + half * short) // (short * MULTIPLE) * MULTIPLE
-        return most(least(rounded, _LONGEST * size // MULTIPLE * MULTIPLE), MULTIPLE)
-
-    return side(height), side(width)
+    return any_size_shape(height, width, size)
 
 
 def predict_ab(generator: keras.Model, lightness: tf.Tensor, size: int | None = None) -> tf.Tensor:

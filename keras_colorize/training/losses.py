@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_colorize.color import AB_SCALE
+from keras_colorize.srgb import AB_SCALE
 
 
 def l1_loss(ab: tf.Tensor, predicted_ab: tf.Tensor) -> tf.Tensor:
