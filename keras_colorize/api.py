@@ -25,6 +25,7 @@ from keras_colorize.training.run import Run
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from PIL import Image
 
     from keras_colorize.data.sources import Splits
     from keras_colorize.evaluation.report import Report
@@ -210,7 +211,7 @@ def compare(
 
 
 def colorize(
-    image: "np.ndarray",
+    image: "np.ndarray | Image.Image | str | Path",
     model: "Model | None" = None,
     *,
     vividness: float | None = None,
@@ -222,7 +223,7 @@ def colorize(
 
     Args:
         image: shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), sRGB; uint8, uint16, or float in
-            0..1.
+            0..1. Or a Pillow image, or the path of an image file.
         model: what `load` takes; by default the pretrained model.
         vividness: 0 (faithful: the least error) to 1 (vivid: as colorful as real images); by
             default the model's own.
@@ -233,7 +234,8 @@ def colorize(
         sRGB of the type that went in, shape (H, W, 3), or (H, W, 4) with the alpha that went in.
 
     Raises:
-        ColorizeError: for another shape, type or range, and a missing or unfit model.
+        ColorizeError: for another shape, type or range, a file that cannot be read, and a missing
+            or unfit model.
     """
     generator = resolve(model).load_shared()
     from keras_colorize.inference.arrays import colorize_array
