@@ -61,14 +61,13 @@ def remove_dead_leftovers(folder: Path) -> None:
     A process of another machine, which may share the folder, counts as killed a day later.
     """
     try:
-        names = os.listdir(folder)
+        hidden = list(folder.glob(".*.part*"))
     except OSError:
         return
-    for name in names:
-        author = _AUTHOR.search(name) if name.startswith(".") else None
+    for path in hidden:
+        author = _AUTHOR.search(path.name)
         if author is None:
             continue
-        path = folder / name
         try:
             is_old = time.time() - path.stat().st_mtime > _ABANDONED
             is_here = author["machine"] == _machine()
