@@ -27,7 +27,7 @@ def progress_bar(label: str = "pictures") -> Callable[[int, int], None] | None:
 class GroupedOptions(TyperCommand):
     """A command whose plain help shows options in groups, as `rich_help_panel` names them."""
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes a section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):

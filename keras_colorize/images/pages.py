@@ -104,9 +104,7 @@ def write_pages(
             write_image(path, only.rgb, only.alpha, metadata=only.metadata, quality=quality)
             return
         if kind not in _ANIMATED:
-            raise RefusedError(
-                f"{kind} holds a single image; write a .tif, .gif or .png"
-            )
+            raise RefusedError(f"{kind} holds a single image; write a .tif, .gif or .png")
         if len({image.rgb.shape for image in images}) > 1:
             raise RefusedError(
                 "the frames of an animation must have one size; write a .tif instead"

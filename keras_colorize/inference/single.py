@@ -54,8 +54,8 @@ def parse_color(text: str) -> tuple[int, int, int]:
     try:
         color = ImageColor.getrgb(text)
     except ValueError:
-        color = ()
-    if len(color) != 3:
+        color = None
+    if color is None or len(color) != 3:
         raise ColorizeError(f"background: must be a color as white or #ffffff (got {text})")
     return color
 

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -250,8 +251,6 @@ def test_what_killed_commands_left_is_removed(colorize, gray):
     Path("out").mkdir()
     process = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(process, 0)
-    import zlib
-
     machine = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
     Path("out", f".b.{machine}-{process}-140000000.part.png").touch()
     colorize("a.png", "out")
