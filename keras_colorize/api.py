@@ -19,17 +19,18 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.files import write_text
 from keras_colorize.generators import Generator, resolve
 from keras_colorize.recipe import Data, Recipe, RecipeError, load_recipe
-from keras_colorize.startup import load_tensorflow
+from keras_colorize.startup import load_tensorflow, use_device
 from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from PIL import Image
 
     from keras_colorize.data.sources import Splits
     from keras_colorize.evaluation.report import Report
     from keras_colorize.generators import Model
-    from keras_colorize.inference.files import Summary
+    from keras_colorize.inference.plan import Summary
 
 
 def fit(
@@ -210,7 +211,7 @@ def compare(
 
 
 def colorize(
-    image: "np.ndarray",
+    image: "np.ndarray | Image.Image | str | Path",
     model: "Model | None" = None,
     *,
     vividness: float | None = None,
@@ -222,7 +223,7 @@ def colorize(
 
     Args:
         image: shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), sRGB; uint8, uint16, or float in
-            0..1.
+            0..1. Or a Pillow image, or the path of an image file.
         model: what `load` takes; by default the pretrained model.
         vividness: 0 (faithful: the least error) to 1 (vivid: as colorful as real images); by
             default the model's own.
@@ -233,7 +234,8 @@ def colorize(
         sRGB of the type that went in, shape (H, W, 3), or (H, W, 4) with the alpha that went in.
 
     Raises:
-        ColorizeError: for another shape, type or range, and a missing or unfit model.
+        ColorizeError: for another shape, type or range, a file that cannot be read, and a missing
+            or unfit model.
     """
     generator = resolve(model).load_shared()
     from keras_colorize.inference.arrays import colorize_array
@@ -242,51 +244,99 @@ def colorize(
 
 
 def colorize_files(
-    inputs: Sequence[str | Path],
-    output: str | Path,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
     model: "Model | None" = None,
     *,
     vividness: float | None = None,
     prediction_size: int | None = None,
     force: bool = False,
+    skip_existing: bool = False,
+    suffix: str = "",
+    format: str | None = None,
+    quality: int = 95,
+    background: str | None = None,
+    strip_metadata: bool = False,
+    keep_color: bool = False,
+    allow_damaged: bool = False,
+    device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> "Summary":
     """Colorizes image files and whole folders of images.
 
-    Each result has the format of its image, at its full size, with its 16 bits and
-    transparency where the format holds them, in plain sRGB. Files appear whole or not at all.
+    Each result has the format of its image, at its full size, with its 16 bits, transparency,
+    pages and metadata where the format holds them, in plain sRGB. Files appear whole or not at
+    all. docs/colorizing.md has the details.
 
     Args:
-        inputs: image files, and folders to search for them recursively.
+        inputs: image files, and folders to search for them recursively; one or several. `-` is
+            standard input.
         output: a folder, made if need be; below it files go by their name, and images of an
-            input folder by their path in that folder. For a single input file it may be a file.
+            input folder by their path in that folder. A path with a suffix that is not an
+            existing folder is a file, for a single input file. `-` is standard output. None:
+            beside each source, which needs `suffix`.
         model: what `load` takes; by default the pretrained model.
         vividness: as for `colorize`.
         prediction_size: as for `colorize`.
-        force: replace files that are there already.
+        force: replace files that are there already; never a source.
+        skip_existing: leave out images whose results are there already.
+        suffix: appended to the names of results, as "_color".
+        format: of all results, as "png"; by default each has the format of its source.
+        quality: of JPEG, WebP and other lossy formats, 1..100.
+        background: color as "white" or "#ffffff", on which transparent images are laid where the
+            format has no transparency.
+        strip_metadata: leave out date, camera, place, resolution and what else the sources say.
+        keep_color: copy images that are in color already.
+        allow_damaged: use what can be read of damaged files.
+        device: "cpu" or "gpu:N"; for the whole process, before TensorFlow has run anything.
         progress: called with the number of images finished and their total.
 
     Returns:
         `done`, the files written, and `failed`, (image, why) of each that cannot be read or
-        written.
+        written; `skipped`, `kept` and `notes`.
 
     Raises:
-        ColorizeError: before any work, if an input is missing, two would become one file, or,
-            without `force`, a result is there already; for a missing or unfit model.
+        ColorizeError: before any work, if an input is missing, two would become one file, an
+            image would overwrite a source, or, without `force` or `skip_existing`, a result is
+            there already; for a missing or unfit model; if the disk is full.
     """
-    from keras_colorize.inference.plan import plan
+    from keras_colorize.inference.plan import Summary, plan
+    from keras_colorize.inference.single import Options, parse_color
+    from keras_colorize.inference.streams import spooled
 
-    sources = plan([Path(path) for path in inputs], Path(output), force)
-    generator = resolve(model).load_shared()
-    from keras_colorize.inference import files
-
-    return files.colorize_files(
-        sources,
-        generator,
-        vividness=vividness,
-        prediction_size=prediction_size,
-        progress=progress,
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    options = Options(
+        quality=quality,
+        background=None if background is None else parse_color(background),
+        strip_metadata=strip_metadata,
+        keep_color=keep_color,
+        allow_damaged=allow_damaged,
     )
+    with spooled([Path(path) for path in paths], output) as streams:
+        planned = plan(
+            streams.inputs,
+            streams.output,
+            suffix=suffix,
+            format=format,
+            force=force,
+            skip_existing=skip_existing,
+        )
+        if not planned.sources:
+            return Summary([], [], planned.skipped, notes=planned.notes)
+        if device is not None:
+            use_device(device)
+        generator = resolve(model).load_shared()
+        from keras_colorize.inference import files
+
+        summary = files.colorize_files(
+            planned,
+            generator,
+            options,
+            vividness=vividness,
+            prediction_size=prediction_size,
+            progress=progress,
+        )
+        return streams.summary(summary)
 
 
 def export(model: "Model | None", output: str | Path) -> Path:

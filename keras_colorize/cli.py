@@ -1,6 +1,7 @@
 """The command line: arguments -> one call of the library -> console. Loads no TensorFlow itself."""
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from keras_colorize import __version__
-from keras_colorize.console import progress_bar
+from keras_colorize.console import GroupedOptions, progress_bar
 from keras_colorize.errors import ColorizeError
 
 NAME = "keras-colorize"
@@ -166,16 +167,49 @@ def _judge(models: list[str], pictures: Path | None, output: Path | None, size: 
         typer.echo(f"report: {output}")
 
 
-@app.command()
+@app.command(cls=GroupedOptions)
 def colorize(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Image files, and folders to search.", metavar="IMAGE...")
+        list[Path],
+        typer.Argument(
+            help="Image files, and folders to search; - is standard input.", metavar="IMAGE..."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder; or a file, for one image.")
-    ],
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder; or a file, for one image; - is standard output. By default beside each "
+            "image, with --suffix.",
+            rich_help_panel="Files",
+        ),
+    ] = None,
+    suffix: Annotated[
+        str,
+        typer.Option(help="Ending of the results' names, as _color.", rich_help_panel="Files"),
+    ] = "",
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave results that are there, to continue a batch.",
+            rich_help_panel="Files",
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Overwrite results that are there; never an original.",
+            rich_help_panel="Files",
+        ),
+    ] = False,
     model: Annotated[
-        str | None, typer.Option(help=f"{MODEL_HELP} By default the pretrained model.")
+        str | None,
+        typer.Option(
+            help=f"{MODEL_HELP} By default the pretrained model.", rich_help_panel="Colors"
+        ),
     ] = None,
     vividness: Annotated[
         float | None,
@@ -184,6 +218,7 @@ def colorize(
             max=1.0,
             help="0: faithful, the least error; 1: vivid, as colorful as real images. By default "
             "the model's own.",
+            rich_help_panel="Colors",
         ),
     ] = None,
     prediction_size: Annotated[
@@ -192,13 +227,63 @@ def colorize(
             min=32,
             max=2048,
             help="Short side at which the network sees images, in pixels; 160 by default.",
+            rich_help_panel="Colors",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    keep_color: Annotated[
+        bool,
+        typer.Option(
+            "--keep-color",
+            help="Copy images that are in color already.",
+            rich_help_panel="Colors",
+        ),
+    ] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Format of all results: jpg, png, webp, tif and more; by default each image's "
+            "own.",
+            rich_help_panel="Format",
+        ),
+    ] = None,
+    quality: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100, help="Of JPEG, WebP and other lossy formats.", rich_help_panel="Format"
+        ),
+    ] = 95,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="Color for transparent images in formats without transparency: white, #rrggbb.",
+            rich_help_panel="Format",
+        ),
+    ] = None,
+    strip_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--strip-metadata",
+            help="Leave out date, camera, place, resolution and texts.",
+            rich_help_panel="Format",
+        ),
+    ] = False,
+    allow_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--allow-damaged",
+            help="Use what can be read of damaged files.",
+            rich_help_panel="Running",
+        ),
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu or gpu:N; by default the first GPU.", rich_help_panel="Running"),
+    ] = None,
 ) -> None:
     """Colorize images of any size at full resolution."""
     from keras_colorize import api
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     summary = api.colorize_files(
         inputs,
         output,
@@ -206,12 +291,27 @@ def colorize(
         vividness=vividness,
         prediction_size=prediction_size,
         force=force,
-        progress=progress_bar(),
+        skip_existing=skip_existing,
+        suffix=suffix,
+        format=format,
+        quality=quality,
+        background=background,
+        strip_metadata=strip_metadata,
+        keep_color=keep_color,
+        allow_damaged=allow_damaged,
+        device=device,
+        progress=progress_bar("images"),
     )
-    for _, reason in summary.failed:
-        typer.echo(f"{NAME}: {reason}", err=True)
+    for line in [*summary.notes, *(reason for _, reason in summary.failed)]:
+        typer.echo(f"{NAME}: {line}", err=True)
     total = len(summary.done) + len(summary.failed)
-    typer.echo(f"{len(summary.done)} of {total} pictures colorized: {output}")
+    counts = f"{len(summary.done) - len(summary.kept)} of {total} images colorized"
+    if summary.kept:
+        counts += f", {len(summary.kept)} in color already"
+    if summary.skipped:
+        counts += f", {len(summary.skipped)} skipped that were there"
+    place = "beside the originals" if output is None else output
+    typer.echo(f"{counts}: {place}", err=output == "-")
     if summary.failed:
         raise typer.Exit(1)
 

@@ -1,9 +1,11 @@
-"""A progress bar for work that is counted in pictures."""
+"""A progress bar, and help with options in groups."""
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 
 def progress_bar(label: str = "pictures") -> Callable[[int, int], None] | None:
@@ -20,3 +22,20 @@ def progress_bar(label: str = "pictures") -> Callable[[int, int], None] | None:
             bars[0].render_finish()
 
     return show
+
+
+class GroupedOptions(TyperCommand):
+    """A command whose plain help shows options in groups, as `rich_help_panel` names them."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes a section for each group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                is_argument = parameter.param_type_name == "argument"
+                group = getattr(parameter, "rich_help_panel", None)
+                group = group or ("Arguments" if is_argument else "Options")
+                groups.setdefault(group, []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)

@@ -2,13 +2,21 @@
 
 import fcntl
 import os
+import re
 import shutil
 import threading
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
+
+# Who writes a temporary file: machine, process and thread.
+_AUTHOR = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9]+\.part(\.|$)")
+
+_ABANDONED = 24 * 3600  # Seconds after which nobody writes a temporary file any more.
 
 
 @contextmanager
@@ -26,7 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of a long name the start will do, since names have a greatest length.
-    author = f"{os.getpid()}-{threading.get_ident()}"
+    author = f"{_machine()}-{os.getpid()}-{threading.get_ident()}.part"
     beside = path.with_name(f".{path.stem[:40]}.{author}{path.suffix}")
     try:
         yield beside
@@ -41,9 +49,47 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a process that was killed in `whole_file` left in a folder."""
-    for leftover in folder.glob(".*.[0-9]*-[0-9]*"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    """Removes what any process left in a folder in `whole_file`; the caller has it locked."""
+    for pattern in (".*.[0-9]*-[0-9]*", ".*.part", ".*.part.*"):
+        for leftover in folder.glob(pattern):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def remove_dead_leftovers(folder: Path) -> None:
+    """Removes what killed processes left in a folder in `whole_file`, and nothing else.
+
+    A process of another machine, which may share the folder, counts as killed a day later.
+    """
+    try:
+        hidden = list(folder.glob(".*.part*"))
+    except OSError:
+        return
+    for path in hidden:
+        author = _AUTHOR.search(path.name)
+        if author is None:
+            continue
+        try:
+            is_old = time.time() - path.stat().st_mtime > _ABANDONED
+            is_here = author["machine"] == _machine()
+            if is_old or (is_here and not _lives(int(author["process"]))):
+                path.unlink()
+        except OSError:  # Another command was faster, or it is not ours to remove.
+            continue
+
+
+def _machine() -> str:
+    """A short name of this machine."""
+    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """ICC profiles: from the colours that a file means to sRGB.
 
-8-bit pictures go through LittleCMS, by Pillow. Pillow passes it no 16-bit ones; for those the
-two common kinds of profile (one gray tone curve; three tone curves and a matrix) are computed
-here.
+8-bit images go through LittleCMS, by Pillow. Pillow passes it no 16-bit ones, and of these it
+loses bits in the darks: the two common kinds of profile (one gray tone curve; three tone curves
+and a matrix) are computed here, the others go through LittleCMS, by imagecodecs.
 """
 
 import functools
 import io
 import struct
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +17,12 @@ from PIL import Image, ImageCms
 _INPUT_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _GRAY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B")
 _STRIP_PIXELS = 2**18
+
+Point = tuple[float, float]
+_D50 = np.array((0.9642, 1.0, 0.8249))
+_BRADFORD = np.array(
+    ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
+)
 
 
 @functools.lru_cache(maxsize=16)
@@ -63,19 +70,17 @@ def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform |
 
 
 def convert_16_bits(
-    rgb: np.ndarray, profile: bytes, transform: ImageCms.ImageCmsTransform
+    samples: np.ndarray, profile: bytes, transform: ImageCms.ImageCmsTransform
 ) -> np.ndarray:
-    """Converts a 16-bit picture to sRGB.
-
-    A profile of another kind than tone curves and a matrix is applied with 8 bits.
+    """Converts a 16-bit image to sRGB.
 
     Args:
-        rgb: uint16, shape (H, W, 3); three equal channels for a gray profile.
+        samples: uint16; shape (H, W) gray, (H, W, 3) RGB, or (H, W, 4) CMYK, 0 no ink.
         profile: bytes of its profile.
         transform: what `transform_to_srgb` makes of the profile.
 
     Returns:
-        uint16, the same shape.
+        uint16, shape (H, W, 3).
 
     Reference:
         ICC.1:2022, 10.6 and 10.18 (curves), annex F.3 (matrix-based profiles).
@@ -84,9 +89,8 @@ def convert_16_bits(
     is_gray = profile[16:20] == b"GRAY"
     names = [b"kTRC"] * 3 if is_gray else [b"rTRC", b"gTRC", b"bTRC"]
     if profile[20:24] != b"XYZ " or b"A2B0" in tags or not all(name in tags for name in names):
-        image = Image.fromarray(np.rint(rgb / 257).astype(np.uint8))
-        srgb_8_bits = transform.apply(image.convert(transform.input_mode))
-        return np.asarray(srgb_8_bits, np.uint16) * 257
+        return _convert_by_littlecms(samples, profile, transform.input_mode)
+    rgb = cv2.cvtColor(samples, cv2.COLOR_GRAY2RGB) if samples.ndim == 2 else samples
     curves = [_tone_curve(tags[name]) for name in names]
     matrix = np.eye(3)
     if not is_gray:
@@ -101,6 +105,71 @@ def convert_16_bits(
         encoded = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
         result[top : top + rows] = np.rint(encoded * 65535)
     return result
+
+
+def rgb_profile(
+    white: Point, primaries: tuple[Point, Point, Point], curve: Sequence[float]
+) -> bytes:
+    """Builds the profile of an RGB space.
+
+    Args:
+        white: chromaticity x, y of its white.
+        primaries: those of red, green and blue.
+        curve: g of `x ** g`, or g, a, b, c, d of `(a x + b) ** g` from x = d on, `c x` below.
+
+    Returns:
+        A profile of version 2.4 that is adapted to D50.
+
+    Reference:
+        ICC.1:2022, 10.18 and annex E (Bradford adaptation).
+    """
+    columns = np.array([_xyz(point) for point in primaries]).T
+    linear = columns * np.linalg.solve(columns, _xyz(white))
+    adaptation = np.diag(_BRADFORD @ _D50 / (_BRADFORD @ _xyz(white)))
+    xyz = np.linalg.solve(_BRADFORD, adaptation @ _BRADFORD @ linear)
+    kind = 0 if len(curve) == 1 else 3
+    tone = b"para" + bytes(4) + struct.pack(">HH", kind, 0) + _fixed(curve)
+    elements = {b"wtpt": b"XYZ " + bytes(4) + _fixed(_D50)}
+    for channel, column in zip((b"r", b"g", b"b"), xyz.T, strict=True):
+        elements[channel + b"XYZ"] = b"XYZ " + bytes(4) + _fixed(column)
+        elements[channel + b"TRC"] = tone
+    table, body = struct.pack(">I", len(elements)), b""
+    for name, element in elements.items():
+        start = 132 + 12 * len(elements) + len(body)
+        table += name + struct.pack(">II", start, len(element))
+        body += element + bytes(-len(element) % 4)
+    header = struct.pack(">I", 128 + len(table) + len(body)) + bytes(4) + b"\x02\x40\0\0"
+    header += b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + _fixed(_D50) + bytes(48)
+    return header + table + body
+
+
+def _xyz(point: Point) -> np.ndarray:
+    """XYZ, with Y = 1, of a chromaticity."""
+    x, y = point
+    return np.array((x / y, 1.0, (1 - x - y) / y))
+
+
+def _fixed(values: Sequence[float] | np.ndarray) -> bytes:
+    """Numbers as profiles store them: signed, 16 bits of them behind the point."""
+    return np.rint(np.asarray(values) * 65536).astype(">i4").tobytes()
+
+
+def _convert_by_littlecms(samples: np.ndarray, profile: bytes, input_mode: str) -> np.ndarray:
+    """Converts a 16-bit image by a profile of any kind; Pillow takes 8 bits only."""
+    import imagecodecs
+
+    if samples.ndim == 2 and input_mode == "RGB":
+        samples = cv2.cvtColor(samples, cv2.COLOR_GRAY2RGB)
+    return imagecodecs.cms_transform(
+        samples,
+        profile,
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+        colorspace={"L": "gray", "RGB": "rgb", "CMYK": "cmyk"}[input_mode],
+        outcolorspace="rgb",
+        outdtype="uint16",
+        intent=int(ImageCms.Intent.RELATIVE_COLORIMETRIC),
+        flags=int(ImageCms.Flags.BLACKPOINTCOMPENSATION),
+    )
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,10 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["evaluate", "nothing", "--data", "."], 1, "nothing: no model: neither a run, a .keras"),
         (["colorize", "a.png", "-o", "b"], 1, "a.png: no such file or folder"),
         (["colorize", "a.png", "-o", "b", "--vividness", "2"], 2, "'--vividness': Input should"),
+        (["colorize", "a.png"], 1, "no output: name a folder (-o FOLDER), or a suffix"),
+        (["colorize", "a", "-o", "b", "--force", "--skip-existing"], 1, "exclude each other"),
+        (["colorize", "a", "-o", "b", "--quality", "0"], 2, "'--quality'"),
+        (["colorize", "a", "-o", "b", "--background", "dull"], 1, "background: must be a color"),
         (["colorize", "a", "-o", "b", "--prediction-size", "8"], 2, "'--prediction-size': Input"),
         (["colorize", "a.png", "-o", "b", "--model", "m"], 1, "a.png: no such file or folder"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
@@ -174,7 +179,28 @@ def test_a_command_with_tensorflow_is_quiet(call, tmp_path):
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.png").write_text("no picture")
     code, output, errors = call("colorize", "in", "-o", "out", "--model", "model.keras")
-    assert (code, output) == (1, "1 of 2 pictures colorized: out\n")
+    assert (code, output) == (1, "1 of 2 images colorized: out\n")
     assert errors.startswith("keras-colorize: in/bad.png: ") and errors.count("\n") == 1
     with Image.open(tmp_path / "out" / "good.png") as colorized:
         assert (colorized.size, colorized.mode) == ((30, 20), "RGB")
+
+
+def test_termination_leaves_whole_files_only(tmp_path):
+    """As by `kill`, in the middle of a batch: exit code 130, and nothing half-written."""
+    (tmp_path / "in").mkdir()
+    for number in range(2000):
+        Image.fromarray(np.full((200, 200), 99, np.uint8)).save(tmp_path / "in" / f"{number}.png")
+    command = [*COMMAND, "colorize", "in", "-o", "out", "--device", "cpu"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not list((tmp_path / "out").glob("[0-9]*.png")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (130, "keras-colorize: interrupted\n")
+    written = list((tmp_path / "out").iterdir())
+    assert 0 < len(written) < 2000
+    for path in written:
+        assert not path.name.startswith(".")
+        with Image.open(path) as image:
+            image.load()

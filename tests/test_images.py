@@ -390,12 +390,10 @@ def test_truncated_16_bit_png():
 def test_missing_foreign_and_empty_files(tmp_path):
     with pytest.raises(ColorizeError, match=r"none\.jpg: cannot be read \(No such file"):
         read_rgb(tmp_path / "none.jpg")
-    for content in (b"", b"plain text, no picture"):
+    for content, reason in ((b"", "empty"), (b"plain text", "not a JPEG, PNG, WebP, BMP, TIFF")):
         (tmp_path / "text.png").write_bytes(content)
-        with pytest.raises(ColorizeError, match=r"text\.png: .*not a JPEG, PNG, WebP, BMP or TIFF"):
+        with pytest.raises(ColorizeError, match=rf"text\.png: cannot be read \({reason}"):
             read_rgb(tmp_path / "text.png")
-    with pytest.raises(ColorizeError, match="pixels of type F"):
-        read_rgb(tiff(RGB16[..., 0].astype(np.float32), photometric="minisblack"))
 
 
 def test_decompression_bombs_are_refused_by_their_header(tmp_path):
@@ -411,7 +409,7 @@ def test_decompression_bombs_are_refused_by_their_header(tmp_path):
 
 def test_find_images(tmp_path):
     names = ["a/deep/er/c.TiFf", "a/z.png", "a-b/y.jpg", "b.JPG", "d.webp", "e.bmp", "f.jpeg"]
-    others = [".hidden.jpg", ".git/a.png", "a/notes.txt", "jpg", "h.gif"]
+    others = [".hidden.jpg", ".git/a.png", "a/notes.txt", "jpg", "h.psd"]
     for name in names + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -501,8 +499,8 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ColorizeError, match="JPEG cannot hold transparency"):
         write_image(tmp_path / "a.jpg", RGB, ALPHA)
     with pytest.raises(ColorizeError, match="unknown image suffix"):
-        write_image(tmp_path / "a.gif", RGB)
-    with pytest.raises(ColorizeError, match="cannot hold a picture of 20000x1"):
+        write_image(tmp_path / "a.psd", RGB)
+    with pytest.raises(ColorizeError, match="cannot hold an image of 20000x1"):
         write_image(tmp_path / "a.webp", np.zeros((1, 20000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "a.png").mkdir()

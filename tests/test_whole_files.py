@@ -5,7 +5,13 @@ import sys
 import pytest
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.files import locked, remove_leftovers, whole_file, write_text
+from keras_colorize.files import (
+    locked,
+    remove_dead_leftovers,
+    remove_leftovers,
+    whole_file,
+    write_text,
+)
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -62,13 +68,46 @@ def test_names_that_are_not_utf8_keep_their_bytes(tmp_path):
 
 def test_leftovers_are_removed_and_nothing_else(tmp_path):
     kept = ["a.txt", ".hidden", ".a.txt", ".lock", ".ipynb_checkpoints"]
-    for name in [*kept, ".a.12-34.txt"]:
+    for name in [*kept, ".a.12-34.txt", ".a.0123abcd-12-34.part.txt"]:
         (tmp_path / name).touch()
     (tmp_path / ".a.12-34xy").mkdir()
     (tmp_path / ".a.12-34xy" / "part").touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
     remove_leftovers(tmp_path / "none")
+
+
+# Dies as by `kill -9` while it writes.
+DIE = """
+import os, sys
+from pathlib import Path
+from keras_colorize.files import whole_file
+with whole_file(Path(sys.argv[1])) as beside:
+    beside.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    subprocess.run([sys.executable, "-c", DIE, tmp_path / "a.jpg"])
+    left = [path.name for path in tmp_path.iterdir()]
+    assert len(left) == 1
+    subprocess.run([sys.executable, "-c", DIE, tmp_path / "b.jpg"])
+    left_long_ago = next(path for path in tmp_path.iterdir() if path.name not in left)
+    machine, process, thread = left_long_ago.name.split(".")[2].split("-")
+    elsewhere = f".b.{int(machine, 16) ^ 1:08x}-{process}-{thread}.part.jpg"
+    left_long_ago.rename(tmp_path / elsewhere)
+    mine = [".photo.2024-05.jpg", ".a.part.jpg", "a.12345678-1-1.part.jpg", "photo.jpg"]
+    for name in mine:
+        (tmp_path / name).touch()
+    with whole_file(tmp_path / "c.jpg") as beside:
+        beside.touch()
+        remove_dead_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {*mine, elsewhere, beside.name}
+    os.utime(tmp_path / elsewhere, (0, 0))
+    remove_dead_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*mine, "c.jpg"}
+    remove_dead_leftovers(tmp_path / "none")
 
 
 def test_a_lock_keeps_others_out_until_it_is_free(tmp_path):

@@ -1,9 +1,13 @@
 """Colorizes one picture that is a NumPy array."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
+from PIL import Image
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.images import read_picture
 from keras_colorize.inference.prediction import (
     ab_predictor,
     check_prediction_size,
@@ -15,7 +19,7 @@ from keras_colorize.models.predict import prediction_shape
 
 
 def colorize_array(
-    image: np.ndarray,
+    image: np.ndarray | Image.Image | str | Path,
     generator: keras.Model,
     *,
     vividness: float | None = None,
@@ -28,18 +32,22 @@ def colorize_array(
 
     Args:
         image: gamma-encoded sRGB or gray of shape (H, W), (H, W, 1), (H, W, 3) or, with alpha,
-            (H, W, 4); uint8, uint16 or floating point in 0..1 (worked on with 16 bits).
+            (H, W, 4); uint8, uint16 of any byte order or floating point in 0..1 (worked on with
+            16 bits). A Pillow image is taken as its array; palettes, CMYK and the like become
+            RGB. A path is read as `colorize_files` reads it.
         generator: a model from `lightness` (N, S, S, 1), or of any size, -1..1, to `ab`.
         vividness: 0..1; by default the generator's own.
         prediction_size: short side at which a generator of any size sees the image.
 
     Returns:
-        sRGB of the same type, shape (H, W, 3), or (H, W, 4) with the given alpha.
+        sRGB of the same type, in the machine's byte order, shape (H, W, 3), or (H, W, 4) with the
+        given alpha.
 
     Raises:
-        ColorizeError: the array is not such an image, or the generator has no such setting.
+        ColorizeError: the array is not such an image, the file cannot be read, or the generator
+            has no such setting.
     """
-    image = np.asarray(image)
+    image = _as_array(image)
     _check(image)
     check_vividness(generator, vividness)
     check_prediction_size(generator, prediction_size)
@@ -55,6 +63,19 @@ def colorize_array(
     if is_float:
         rgb = (rgb / 65535).astype(image.dtype)
     return rgb if alpha is None else np.concatenate([rgb, alpha], axis=-1)
+
+
+def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
+    """An image in the machine's byte order, whatever holds it."""
+    if isinstance(image, str | Path):
+        picture = read_picture(image)
+        if picture.alpha is None:
+            return picture.rgb
+        return np.dstack([picture.rgb, picture.alpha])
+    if isinstance(image, Image.Image) and image.mode in ("1", "P", "PA", "LA", "CMYK", "YCbCr"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    array = np.asarray(image)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check(image: np.ndarray) -> None:

@@ -1,15 +1,17 @@
-"""Colorizes picture files: reading, network and writing at the same time.
+"""Colorizes image files: reading, network and writing at the same time.
 
-Reader threads decode, the calling thread runs the network on as many pictures as are ready, and
-writer threads colour and encode. A budget of pixels holds the memory, whatever their number.
+Reader threads decode, the calling thread runs the network on as many images as are ready, and
+writer threads color and encode. Files of several pages stay with their reader thread, which asks
+for the colors of one page after the other. A budget of decoded bytes holds the memory.
 """
 
+import errno
 import functools
 import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,18 @@ import keras
 import numpy as np
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import Picture, picture_size, read_picture, write_image
+from keras_colorize.files import remove_dead_leftovers
+from keras_colorize.images import (
+    Picture,
+    count_pages,
+    frame_durations,
+    is_gray,
+    read_picture,
+    write_pages,
+)
+from keras_colorize.inference import single
+from keras_colorize.inference.budget import BUDGET, SMALLEST, Budget, decoded_bytes
+from keras_colorize.inference.plan import Plan, Summary
 from keras_colorize.inference.prediction import (
     ab_predictor,
     check_prediction_size,
@@ -26,65 +39,56 @@ from keras_colorize.inference.prediction import (
     squash,
 )
 from keras_colorize.inference.recolor import recolor
+from keras_colorize.inference.single import Options
 from keras_colorize.models.predict import MULTIPLE, prediction_shape
 
 BATCH_SIZE = 32
 
 _PIXELS_AT_ONCE = 2**18  # What the network sees in one batch: four images of 256x256.
 
-# Between reading and writing there are at most this many pixels, three large photographs; a
-# still larger picture goes alone. Small ones count as 1/128, so that they do not pile up either.
-_PIXELS_IN_FLIGHT = 80_000_000
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What became of the pictures, in the order of the inputs.
-
-    Attributes:
-        done: the files written.
-        failed: of each picture that could not be colorized its path, and why: one line that
-            names the file.
-    """
-
-    done: list[Path]
-    failed: list[tuple[Path, str]]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
 class _Task:
-    """One picture on its way; what `source` holds is there between reading and writing."""
+    """One file on its way; `picture` is there between reading and writing."""
 
     source: Path
     target: Path
     charge: int = 0
     picture: Picture | None = None
-    small: np.ndarray | None = None
+    kept: bool = False
     failure: str = ""
     bug: Exception | None = None
 
+    def fail(self, error: Exception) -> None:
+        """Takes note of what went wrong, not of the error, whose traceback keeps the image."""
+        if not isinstance(error, ColorizeError):
+            self.bug = error
+        elif getattr(error.__cause__, "errno", None) in _FULL:
+            self.bug = ColorizeError(f"{error}; free some space and continue with --skip-existing")
+        elif str(error).startswith(str(self.source)):
+            self.failure = str(error)
+        else:
+            self.failure = f"{self.source}: {error}"
 
-class _Budget:
-    """A number of pixels that threads take from, waiting, and give back."""
 
-    def __init__(self, pixels: int) -> None:
-        self._free = pixels
-        self._changed = threading.Condition()
+@dataclass(frozen=True)
+class _Question:
+    """An image as the network sees it, and what is called with the ab predicted for it."""
 
-    def take(self, pixels: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= pixels)
-            self._free -= pixels
+    small: np.ndarray
+    answer: Callable[[np.ndarray], object]
 
-    def give(self, pixels: int) -> None:
-        with self._changed:
-            self._free += pixels
-            self._changed.notify_all()
+
+class _StoppedError(Exception):
+    """The call was interrupted."""
 
 
 def colorize_files(
-    sources: Mapping[Path, Path],
+    plan: Plan,
     generator: keras.Model,
+    options: Options = Options(),  # noqa: B008  (it is frozen)
     *,
     vividness: float | None = None,
     prediction_size: int | None = None,
@@ -92,125 +96,205 @@ def colorize_files(
 ) -> Summary:
     """Colorizes files.
 
-    Each result has the format of its picture, at its full size, with its 16 bits and
-    transparency where the format holds them, in plain sRGB. A picture that cannot be read or
-    written is reported and the rest done. Files appear whole or not at all.
+    Each result is at full size, with its 16 bits, transparency, pages and metadata where the
+    format holds them, in plain sRGB. An image that cannot be read or written is reported and the
+    rest done. Files appear whole or not at all.
 
     Args:
-        sources: target -> source, as `plan` lists them.
+        plan: which files become which.
         generator: a model from `lightness` (N, S, S, 1), or of any size, -1..1, to `ab`.
+        options: how results are written.
         vividness: 0..1; by default the generator's own.
         prediction_size: short side at which a generator of any size sees images.
-        progress: called with the number of pictures finished and their total.
+        progress: called with the number of files finished and their total.
 
     Returns:
-        The files written, and the pictures that failed.
+        The files written, and the images that failed.
 
     Raises:
-        ColorizeError: the generator has no such setting.
+        ColorizeError: the generator has no such setting, or the disk is full.
     """
     check_vividness(generator, vividness)
     check_prediction_size(generator, prediction_size)
-    tasks = [_Task(source, target) for target, source in sources.items()]
+    for folder in {target.parent for target in plan.sources}:
+        remove_dead_leftovers(folder)
+    tasks = [_Task(source, target) for target, source in plan.sources.items()]
     shape = functools.partial(prediction_shape, generator, size=prediction_size)
     cores = len(os.sched_getaffinity(0))
-    waiting, arrived = deque(tasks), queue.SimpleQueue[_Task]()
-    budget = _Budget(_PIXELS_IN_FLIGHT)
-    readers, writers = ThreadPoolExecutor(cores), ThreadPoolExecutor(cores)
+    pipeline = _Pipeline(deque(tasks), shape, options, ThreadPoolExecutor(cores))
+    readers = ThreadPoolExecutor(cores)
     try:
-        for _ in range(cores):
-            readers.submit(_read_all, waiting, shape, budget, arrived)
-        predict_ab = ab_predictor(generator)
-        # The first run takes long; the first pictures are read meanwhile.
-        predict_ab(np.zeros((1, *shape(MULTIPLE, MULTIPLE), 3), np.uint8))
+        if tasks:
+            for _ in range(cores):
+                readers.submit(pipeline.read_all)
+            predict_ab = ab_predictor(generator)
+            # The first run takes long; the first images are read meanwhile.
+            predict_ab(np.zeros((1, *shape(MULTIPLE, MULTIPLE), 3), np.uint8))
         finished = 0
         while finished < len(tasks):
-            ready: list[tuple[_Task, np.ndarray]] = []
-            for task in _next(arrived):
-                if task.small is not None:
-                    ready.append((task, task.small))
+            questions: list[_Question] = []
+            for arrival in _next(pipeline.arrived):
+                if isinstance(arrival, _Question):
+                    questions.append(arrival)
                     continue
-                if task.bug is not None:
-                    raise task.bug
-                budget.give(task.charge)
+                if arrival.bug is not None:
+                    raise arrival.bug
+                pipeline.budget.give(arrival.charge)
                 finished += 1
                 if progress is not None:
                     progress(finished, len(tasks))
-            for tasks_of_a_shape, images in _by_shape(ready):
+            for alike, images in _by_shape(questions):
                 predictions = predict_ab(images, vividness)
-                for task, ab in zip(tasks_of_a_shape, predictions, strict=True):
-                    writers.submit(_write, task, ab, arrived)
+                for question, ab in zip(alike, predictions, strict=True):
+                    question.answer(ab)
     finally:
-        waiting.clear()
-        budget.give(cores * _PIXELS_IN_FLIGHT)  # Nobody waits any longer.
+        pipeline.stop()
         readers.shutdown()
-        writers.shutdown(cancel_futures=True)
+        pipeline.writers.shutdown(cancel_futures=True)
     return Summary(
         done=[task.target for task in tasks if not task.failure],
         failed=[(task.source, task.failure) for task in tasks if task.failure],
+        skipped=plan.skipped,
+        kept=[task.target for task in tasks if task.kept and not task.failure],
+        notes=plan.notes,
     )
 
 
-def _next(arrived: queue.SimpleQueue[_Task]) -> list[_Task]:
-    """Waits for a task and takes those that are there too, up to a batch."""
-    tasks = [arrived.get()]
-    while len(tasks) < BATCH_SIZE and not arrived.empty():
-        tasks.append(arrived.get())
-    return tasks
+class _Pipeline:
+    """What the threads of one call share, and what they do."""
 
+    def __init__(
+        self,
+        waiting: deque[_Task],
+        shape: Callable[[int, int], tuple[int, int]],
+        options: Options,
+        writers: ThreadPoolExecutor,
+    ) -> None:
+        self.arrived = queue.SimpleQueue[_Task | _Question]()
+        self.budget = Budget()
+        self.writers = writers
+        self._waiting = waiting
+        self._shape = shape
+        self._options = options
+        self._stopped = threading.Event()
 
-def _by_shape(
-    ready: Sequence[tuple[_Task, np.ndarray]],
-) -> Iterator[tuple[list[_Task], np.ndarray]]:
-    """Batches of images of one shape, as the network takes them, with their tasks."""
-    shapes = dict.fromkeys(small.shape for _, small in ready)
-    for shape in shapes:
-        alike = [(task, small) for task, small in ready if small.shape == shape]
-        pixels = shape[0] * shape[1]
-        count = max(1, _PIXELS_AT_ONCE // pixels)
-        for start in range(0, len(alike), count):
-            tasks, images = zip(*alike[start : start + count], strict=True)
-            yield list(tasks), np.stack(images)
+    def stop(self) -> None:
+        """Lets all threads end soon."""
+        self._stopped.set()
+        self._waiting.clear()
+        self.budget.close()
 
+    def read_all(self) -> None:
+        """Reads waiting files until there are none."""
+        while not self._stopped.is_set():
+            try:
+                task = self._waiting.popleft()
+            except IndexError:
+                return
+            try:
+                is_finished = self._read(task)
+            except _StoppedError:
+                return
+            except Exception as error:
+                task.fail(error)
+                is_finished = True
+            if is_finished:
+                self.arrived.put(task)
 
-def _read_all(
-    waiting: deque[_Task],
-    shape: Callable[[int, int], tuple[int, int]],
-    budget: _Budget,
-    arrived: queue.SimpleQueue[_Task],
-) -> None:
-    """Reads waiting pictures until there are none."""
-    while True:
+    def _read(self, task: _Task) -> bool:
+        """Reads an image and asks for its colors; False, as it is not finished with that."""
+        pages = count_pages(task.source)
+        task.charge = min(max(decoded_bytes(task.source, pages), SMALLEST), BUDGET)
+        self.budget.take(task.charge)
+        if pages > 1:
+            self._colorize_pages(task, pages)
+            return True
+        task.picture = self._read_page(task)
+        if self._options.keep_color and not is_gray(task.picture):
+            self._keep(task)
+            return True
+        # No name for the pixels: it would keep them while the next image waits.
+        small = squash(task.picture.rgb, self._shape(*task.picture.rgb.shape[:2]))
+        self.arrived.put(_Question(small, lambda ab: self.writers.submit(self._write, task, ab)))
+        return False
+
+    def _read_page(self, task: _Task, page: int = 0) -> Picture:
+        return read_picture(task.source, page=page, allow_damaged=self._options.allow_damaged)
+
+    def _keep(self, task: _Task) -> None:
+        """Copies a file that is in color already, or writes its image in another format."""
+        picture, task.picture, task.kept = task.picture, None, True
+        if self._is_copied(task):
+            single.copy(task.source, task.target)
+        else:
+            assert picture is not None
+            single.write(task.target, picture, self._options)
+
+    def _is_copied(self, task: _Task) -> bool:
+        return not self._options.strip_metadata and single.holds_same_kind(task.source, task.target)
+
+    def _write(self, task: _Task, ab: np.ndarray) -> None:
+        """Colors an image and writes it."""
+        picture, task.picture = task.picture, None
+        assert picture is not None
         try:
-            task = waiting.popleft()
-        except IndexError:
-            return
-        try:
-            width, height = picture_size(task.source)
-            pixels = max(width * height, _PIXELS_IN_FLIGHT // 128)
-            charge = min(pixels, _PIXELS_IN_FLIGHT)
-            budget.take(charge)
-            task.charge = charge
-            task.picture = read_picture(task.source)
-            # No name for the pixels: it would keep them while the next image waits.
-            task.small = squash(task.picture.rgb, shape(*task.picture.rgb.shape[:2]))
-        except ColorizeError as error:
-            task.failure = str(error)  # The error itself would keep the picture, by its traceback.
+            recolor(picture.rgb, ab)
+            single.write(task.target, picture, self._options)
         except Exception as error:
-            task.bug = error
-        arrived.put(task)
+            task.fail(error)
+        del picture  # Before its share of the budget is given back.
+        self.arrived.put(task)
+
+    def _colorize_pages(self, task: _Task, count: int) -> None:
+        """Colorizes a file of several pages or frames, one by one."""
+        single.check_pages(task.target, count)
+        if self._options.keep_color and not any(
+            is_gray(self._read_page(task, page)) for page in range(count)
+        ):
+            task.kept = True
+            if self._is_copied(task):
+                single.copy(task.source, task.target)
+                return
+        write_pages(
+            task.target,
+            self._colorized_pages(task, count),
+            durations=frame_durations(task.source),
+            quality=self._options.quality,
+        )
+
+    def _colorized_pages(self, task: _Task, count: int) -> Iterator[Picture]:
+        for page in range(count):
+            picture = self._read_page(task, page)
+            if not (self._options.keep_color and not is_gray(picture)):
+                small = squash(picture.rgb, self._shape(*picture.rgb.shape[:2]))
+                recolor(picture.rgb, self._ask(small))
+            yield single.finish(task.target, picture, self._options)
+
+    def _ask(self, small: np.ndarray) -> np.ndarray:
+        """The ab of an image, which the calling thread predicts."""
+        answers = queue.SimpleQueue[np.ndarray]()
+        self.arrived.put(_Question(small, answers.put))
+        while not self._stopped.is_set():
+            try:
+                return answers.get(timeout=0.1)
+            except queue.Empty:
+                continue
+        raise _StoppedError
 
 
-def _write(task: _Task, ab: np.ndarray, arrived: queue.SimpleQueue[_Task]) -> None:
-    """Colours a picture and writes it."""
-    picture, task.picture, task.small = task.picture, None, None
-    assert picture is not None
-    try:
-        recolor(picture.rgb, ab)
-        write_image(task.target, picture.rgb, picture.alpha)
-    except ColorizeError as error:
-        task.failure = str(error)
-    except Exception as error:
-        task.bug = error
-    del picture  # Before its share of the budget is given back.
-    arrived.put(task)
+def _next(arrived: queue.SimpleQueue[_Task | _Question]) -> list[_Task | _Question]:
+    """Waits for an arrival and takes those that are there too, up to a batch."""
+    arrivals = [arrived.get()]
+    while len(arrivals) < BATCH_SIZE and not arrived.empty():
+        arrivals.append(arrived.get())
+    return arrivals
+
+
+def _by_shape(questions: Sequence[_Question]) -> Iterator[tuple[list[_Question], np.ndarray]]:
+    """Batches of images of one shape, as the network takes them, with their questions."""
+    for shape in dict.fromkeys(question.small.shape for question in questions):
+        alike = [question for question in questions if question.small.shape == shape]
+        count = max(1, _PIXELS_AT_ONCE // (shape[0] * shape[1]))
+        for start in range(0, len(alike), count):
+            batch = alike[start : start + count]
+            yield batch, np.stack([question.small for question in batch])

@@ -16,7 +16,7 @@ from keras_colorize.models.predict import vividness as default_vividness
 
 
 def squash(rgb: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resizes a whole image: by area where it shrinks, bicubic where it grows.
+    """Resizes a whole image: by area along sides that shrink, then bicubic along those that grow.
 
     Args:
         rgb: uint8 or uint16, shape (H, W, 3).
@@ -26,10 +26,11 @@ def squash(rgb: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         uint8, of that shape.
     """
     height, width = rgb.shape[:2]
-    if height < shape[0] or width < shape[1]:
-        grown = (max(width, shape[1]), max(height, shape[0]))
-        rgb = cv2.resize(rgb, grown, interpolation=cv2.INTER_CUBIC)
-    return to_uint8(cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA))
+    shrunk = (min(width, shape[1]), min(height, shape[0]))
+    rgb = to_uint8(cv2.resize(rgb, shrunk, interpolation=cv2.INTER_AREA))
+    if shrunk == shape[::-1]:
+        return rgb
+    return cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 @functools.lru_cache(maxsize=1)

@@ -39,27 +39,33 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
         rgb: uint8 or uint16, shape (H, W, 3), sRGB; overwritten.
         ab: float32, shape (h, w, 2), the Lab components of the new colours.
     """
+    width = rgb.shape[1]
+    smaller = min(ab.shape[1], width), min(ab.shape[0], rgb.shape[0])
+    if smaller != ab.shape[1::-1]:
+        ab = cv2.resize(ab, smaller, interpolation=cv2.INTER_AREA)
+    # Enlarging is a product with a matrix on either side: the columns once for each part of the
+    # width, the rows in each strip.
+    for left in range(0, width, _LONGEST_SIDE):
+        part = slice(left, min(left + _LONGEST_SIDE, width))
+        _recolor_columns(rgb[:, part], _columns(ab, width, part))
+
+
+def _recolor_columns(rgb: np.ndarray, columns: np.ndarray) -> None:
+    """Recolors a part of the width in place; `columns`, (h, 2, W), has ab of its columns."""
     height, width = rgb.shape[:2]
-    small_height, small_width = ab.shape[:2]
-    # Resizing is a product with a matrix on either side: here the columns, in each strip the rows.
-    method = _method(small_width, width)
-    columns = cv2.resize(ab, (width, small_height), interpolation=method)
-    columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
-    identity = np.eye(small_height, dtype=np.float32)
-    method = _method(small_height, height)
-    row_weights = cv2.resize(identity, (small_height, height), interpolation=method)
+    rows = min(max(1, _STRIP // width), _LONGEST_SIDE)
 
     def recolor_strip(top: int) -> None:
-        weights = row_weights[top : top + rows]
-        taps = np.flatnonzero(weights.any(axis=0))
-        used = slice(taps[0], taps[-1] + 1)
-        for left in range(0, width, _LONGEST_SIDE):
-            part = slice(left, left + _LONGEST_SIDE)
-            # Not `@`: BLAS would start threads of its own every time, and wait for them.
-            a, b = np.einsum("rs,scw->crw", weights[:, used], columns[used, :, part])
-            rgb[top : top + rows, part] = _recolor(rgb[top : top + rows, part], a, b)
+        strip = rgb[top : top + rows]
+        taps, weights = _weights(len(columns), height, slice(top, top + len(strip)))
+        used = slice(taps.min(), taps.max() + 1)
+        matrix = np.zeros((len(strip), used.stop - used.start), np.float32)
+        for tap, weight in zip(taps - used.start, weights, strict=True):
+            matrix[np.arange(len(strip)), tap] += weight
+        # Not `@`: BLAS would start threads of its own every time, and wait for them.
+        a, b = np.einsum("rs,scw->crw", matrix, columns[used])
+        strip[:] = _recolor(strip, a, b)
 
-    rows = min(max(1, _STRIP // width), _LONGEST_SIDE)
     tops = range(0, height, rows)
     if height * width >= _LARGE:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -69,9 +75,42 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
             recolor_strip(top)
 
 
-def _method(size: int, new_size: int) -> int:
-    """OpenCV's interpolation for the ab field along one axis."""
-    return cv2.INTER_CUBIC if new_size >= size else cv2.INTER_AREA
+def _columns(ab: np.ndarray, width: int, part: slice) -> np.ndarray:
+    """Part of an ab field (h, w, 2) that is resized to `width`: float32, shape (h, 2, part)."""
+    taps, weights = _weights(ab.shape[1], width, part)
+    field = np.ascontiguousarray(ab.transpose(0, 2, 1))
+    columns = np.zeros((*field.shape[:2], taps.shape[1]), np.float32)
+    for tap, weight in zip(taps, weights, strict=True):
+        columns += weight * field.take(tap, axis=2)
+    return columns
+
+
+def _weights(size: int, new_size: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
+    """How a part of an axis is made by bicubic enlargement, as by `cv2.resize`.
+
+    The kernel has a = -0.75; the outer samples are repeated.
+
+    Args:
+        size: samples before.
+        new_size: samples after, as many or more.
+        part: which of these are wanted.
+
+    Returns:
+        For each of the part the four samples it is made of, int, and their weights, float32; both
+        of shape (4, part).
+
+    Reference:
+        Keys, "Cubic convolution interpolation for digital image processing", 1981.
+    """
+    place = (np.arange(part.start, part.stop) + 0.5) * (size / new_size) - 0.5
+    before = np.floor(place)
+    t = place - before
+    first = ((-0.75 * (t + 1) + 3.75) * (t + 1) - 6) * (t + 1) + 3
+    second = (1.25 * t - 2.25) * t * t + 1
+    third = (1.25 * (1 - t) - 2.25) * (1 - t) * (1 - t) + 1
+    weights = np.stack([first, second, third, 1 - first - second - third])
+    taps = before.astype(int) + np.arange(-1, 3)[:, None]
+    return np.clip(taps, 0, size - 1), weights.astype(np.float32)
 
 
 def _recolor(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.color import rgb2lab
 
 from keras_colorize.errors import ColorizeError
@@ -46,6 +47,42 @@ def test_alpha_is_kept(generator, paint, dtype):
     colorized = colorize_array(rgba, generator)
     np.testing.assert_array_equal(colorized[..., 3], rgba[..., 3])
     np.testing.assert_array_equal(colorized[..., :3], colorize_array(rgba[..., :3], generator))
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f4"])
+def test_the_byte_order_does_not_matter(generator, paint, dtype):
+    image = (paint(20, 30) / 255 * (1 if dtype == ">f4" else 65535)).astype(dtype)
+    native = image.astype(image.dtype.newbyteorder("="))
+    np.testing.assert_array_equal(
+        colorize_array(image, generator), colorize_array(native, generator)
+    )
+
+
+def test_pillow_images_are_arrays(generator, paint):
+    rgb = paint(20, 30)
+    image = Image.fromarray(rgb)
+    expected = colorize_array(rgb, generator)
+    np.testing.assert_array_equal(colorize_array(image, generator), expected)
+    gray = image.convert("L")
+    for mode in ("L", "P", "1"):
+        given = gray.convert(mode)
+        expected = colorize_array(np.array(given.convert("L")), generator)
+        np.testing.assert_array_equal(colorize_array(given, generator), expected)
+    assert colorize_array(gray.convert("LA"), generator).shape == (20, 30, 4)
+    deep = Image.fromarray(rgb[..., 0].astype(np.uint16) * 257)
+    assert colorize_array(deep, generator).dtype == np.uint16
+
+
+def test_a_path_is_read(generator, paint, tmp_path):
+    rgba = np.dstack([paint(20, 30), paint(20, 30, seed=5)[..., 0]])
+    path = tmp_path / "a.png"
+    Image.fromarray(rgba).save(path)
+    for given in (path, str(path)):
+        np.testing.assert_array_equal(
+            colorize_array(given, generator), colorize_array(rgba, generator)
+        )
+    with pytest.raises(ColorizeError, match=r"none\.png: cannot be read"):
+        colorize_array(tmp_path / "none.png", generator)
 
 
 @pytest.mark.parametrize(

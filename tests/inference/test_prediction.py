@@ -1,3 +1,5 @@
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -20,6 +22,18 @@ def test_the_whole_picture_is_squashed():
     squashed = squash(wide, (16, 16))
     np.testing.assert_array_equal(squashed[:, :4], np.full((16, 4, 3), (200, 0, 0)))
     np.testing.assert_array_equal(squashed[:, 4:], np.full((16, 12, 3), (0, 0, 100)))
+
+
+def test_a_long_image_is_shrunk_before_it_grows():
+    long = np.zeros((1, 400_000, 3), np.uint8)
+    long[:, :100_000] = 200
+    tracemalloc.start()
+    squashed = squash(long, (160, 1280))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+    np.testing.assert_array_equal(squashed[:, :320], np.full((160, 320, 3), 200))
+    assert not squashed[:, 320:].any()
 
 
 def test_16_bits_are_squashed_to_8(paint):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -90,7 +92,7 @@ def test_gamut_is_reached_at_constant_lightness_and_hue():
 
 def test_colours_inside_the_gamut_stay():
     # Half of what fits at each L and hue.
-    lightness, hue = np.mgrid[5:96:1.0, 0:360:5.0]
+    lightness, hue = np.mgrid[5:96:2.0, 0:360:10.0]
     angle = np.radians(hue)
     ab = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * 150
     fitted = color.fit_gamut(np.dstack([lightness, ab]).astype(np.float32)).numpy()[..., 1:] / 2
@@ -121,3 +123,16 @@ def test_result_does_not_depend_on_strips_and_threads(paint, monkeypatch):
         recolor(results[-1], field)
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("shape", [(1, 400_000), (400_000, 1)])
+def test_long_images_take_little_memory(shape):
+    rgb = np.full((*shape, 3), 99, np.uint8)
+    sides = [40 if side == 1 else 320 for side in shape]
+    field = cv2.resize(ab_field(40, 20), sides[::-1])
+    recolor(rgb[:1, :1].copy(), field)  # Makes the tables.
+    tracemalloc.start()
+    recolor(rgb, field)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6  # All of the enlarged field would take 128 MB.

@@ -1,0 +1,107 @@
+"""Pixels in arrays: depth, orientation, shrinking, tiling."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from keras_colorize.images.picture import Picture
+
+# Images are converted in strips of this many pixels, so that intermediate results stay small.
+STRIP_PIXELS = 2**18
+
+_GRAY_TOLERANCE = 4  # Of 255.
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Rounds uint16 values to the nearest of uint8 (65535 becomes 255); uint8 is returned as is."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return cv2.convertScaleAbs(pixels, alpha=1 / 257)
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns an array of rows upright, by its EXIF orientation; 1 or an unknown one: as is."""
+    if orientation in (5, 6, 7, 8):
+        pixels = cv2.transpose(pixels)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return pixels if flip is None else cv2.flip(pixels, flip)
+
+
+def strips(shape: Sequence[int]) -> list[slice]:
+    """Slices of rows, of about `STRIP_PIXELS` pixels each, that cover an array of `shape`."""
+    rows = max(1, STRIP_PIXELS // max(1, shape[1]))
+    return [slice(top, top + rows) for top in range(0, shape[0], rows)]
+
+
+def on_white(picture: Picture) -> np.ndarray:
+    """Returns the image as uint8, shape (H, W, 3), with white behind its transparent parts."""
+    rgb = to_uint8(picture.rgb)
+    if picture.alpha is None:
+        return rgb
+    result = np.empty(rgb.shape, np.uint8)
+    for rows in strips(rgb.shape):
+        alpha = to_uint8(picture.alpha[rows]).astype(np.uint16)[..., None]
+        result[rows] = (rgb[rows] * alpha + 255 * (255 - alpha) + 127) // 255
+    return result
+
+
+def is_gray(picture: Picture) -> bool:
+    """Tells whether an image has no color: R, G and B are equal within rounding.
+
+    Args:
+        picture: 8 or 16 bits. Its channels may differ by up to 4 of 255, as they do in a gray
+            image that was compressed in color or converted from another profile.
+
+    Returns:
+        Whether that holds for every pixel.
+    """
+    for rows in strips(picture.rgb.shape):
+        red, green, blue = cv2.split(to_uint8(picture.rgb[rows]))
+        for one, other in ((red, green), (green, blue), (blue, red)):
+            if cv2.absdiff(one, other).max() > _GRAY_TOLERANCE:
+                return False
+    return True
+
+
+def square_thumbnail(rgb: np.ndarray, size: int) -> np.ndarray:
+    """Crops the central square and resizes it: by area when shrinking, bicubic when enlarging.
+
+    Args:
+        rgb: uint8, shape (H, W, 3).
+        size: side of the result, in pixels.
+
+    Returns:
+        uint8, shape (size, size, 3), memory of its own.
+    """
+    height, width = rgb.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = rgb[top : top + side, left : left + side]
+    if side == size:
+        return square.copy()
+    method = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return cv2.resize(square, (size, size), interpolation=method)
+
+
+def picture_grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2, scale: int = 1) -> np.ndarray:
+    """Tiles images of one size, with white gaps between them and around.
+
+    Args:
+        rows: uint8 images of shape (H, W, 3), a sequence for each row; a shorter row ends white.
+        gap: width of the gaps, in pixels of the result.
+        scale: every pixel of an image becomes a square of this side.
+
+    Returns:
+        uint8, shape (rows * (H * scale + gap) + gap, longest row * (W * scale + gap) + gap, 3).
+    """
+    height, width = (side * scale for side in rows[0][0].shape[:2])
+    columns = max(len(row) for row in rows)
+    shape = (len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3)
+    grid = np.full(shape, 255, np.uint8)
+    for row_index, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            top, left = gap + row_index * (height + gap), gap + column * (width + gap)
+            large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+            grid[top : top + height, left : left + width] = large
+    return grid

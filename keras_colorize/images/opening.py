@@ -1,0 +1,93 @@
+"""Opening files that may be anything, and what a user is told when that fails."""
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_colorize.errors import ColorizeError
+
+# Pixels of 268 megapixels with four channels of 16 bits; nothing that is read needs more.
+_MAX_BYTES = 2**31
+
+_START = 64  # Bytes that tell the kind.
+
+_LONGEST_NAME, _LONGEST_REASON = 1000, 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class RefusedError(Exception):
+    """A reason, for users to read, not to read or write a file."""
+
+
+def one_line(text: str, longest: int) -> str:
+    """Shows control characters as escapes, and cuts long texts."""
+    text = text if len(text) <= longest else text[: longest - 3] + "..."
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def name_of(source: Path | str | bytes) -> str:
+    """What messages call an image: its path, on one line."""
+    if isinstance(source, bytes):
+        return f"image of {len(source)} bytes"
+    return one_line(os.fspath(source), _LONGEST_NAME)
+
+
+@contextlib.contextmanager
+def named_errors(source: Path | str | bytes) -> Iterator[None]:
+    """Turns whatever goes wrong in reading into a ColorizeError of one line."""
+    try:
+        yield
+    except ColorizeError:
+        raise
+    except Exception as error:  # Decoders of damaged files raise errors of every type.
+        reason = one_line(_reason(error), _LONGEST_REASON)
+        raise ColorizeError(f"{name_of(source)}: cannot be read ({reason})") from error
+
+
+def open_file(path: Path | str) -> int:
+    """Opens a regular file; the caller closes the descriptor.
+
+    Raises:
+        RefusedError: it is something else, as a pipe, which could hold the process for good, or too
+            large to be an image.
+        OSError: as `os.open`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    reason = ""
+    if not stat.S_ISREG(status.st_mode):
+        reason = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device, not a file"
+    elif status.st_size > _MAX_BYTES:
+        reason = f"{status.st_size / 2**30:.1f} GiB; files of at most 2 GiB are read"
+    if reason:
+        os.close(descriptor)
+        raise RefusedError(reason)
+    return descriptor
+
+
+def read_start(path: Path | str) -> bytes:
+    """The first bytes of a file, enough to tell its kind."""
+    descriptor = open_file(path)
+    try:
+        return os.pread(descriptor, _START, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in words that a user understands."""
+    if isinstance(error, RefusedError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        return "a socket or device, not a file"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return "truncated"
+    return "damaged, or of a kind that is not supported"

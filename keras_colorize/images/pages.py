@@ -1,0 +1,153 @@
+"""Files of several images: pages of a TIFF, frames of an animation."""
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_colorize.files import whole_file
+from keras_colorize.images import tiff
+from keras_colorize.images.arrays import to_uint8
+from keras_colorize.images.formats import suffix_of
+from keras_colorize.images.opening import RefusedError, named_errors
+from keras_colorize.images.picture import Metadata, Picture
+from keras_colorize.images.pillow import open_image
+from keras_colorize.images.reading import read_file
+from keras_colorize.images.writing import (
+    JPEG_QUALITY,
+    join,
+    kind_to_write,
+    named_write_errors,
+    write_image,
+    write_tiff_page,
+)
+
+_ANIMATED = ("GIF", "PNG", "WEBP")
+
+
+def count_pages(path: Path | str) -> int:
+    """Counts the pages of a TIFF, or the frames of a GIF, PNG or WebP.
+
+    Thumbnails and masks in a TIFF do not count; the default image of a PNG does.
+
+    Returns:
+        The number, 1 for all other kinds.
+
+    Raises:
+        ColorizeError: the file cannot be read.
+    """
+    with named_errors(path):
+        kind, data = read_file(path)
+        if kind == "TIFF":
+            with tiff.open_tiff(io.BytesIO(data)) as file:
+                return sum(1 for _ in tiff.pages(file))
+        if kind in _ANIMATED:
+            return getattr(open_image(kind, io.BytesIO(data)), "n_frames", 1)
+        return 1
+
+
+def frame_durations(path: Path | str) -> list[int]:
+    """Reads how long each frame of an animation is shown.
+
+    Returns:
+        Milliseconds, one number for each of `count_pages`; 0 where there is none, as for the
+        pages of a TIFF and for a default image beside the animation.
+
+    Raises:
+        ColorizeError: the file cannot be read.
+    """
+    with named_errors(path):
+        kind, data = read_file(path)
+        if kind not in _ANIMATED:
+            return [0] * count_pages(path)
+        image = open_image(kind, io.BytesIO(data))
+        durations = []
+        for frame in range(getattr(image, "n_frames", 1)):
+            image.seek(frame)
+            image.load()
+            has_duration = not (frame == 0 and image.info.get("default_image"))
+            durations.append(round(image.info.get("duration", 0)) if has_duration else 0)
+        return durations
+
+
+def write_pages(
+    path: Path,
+    pictures: Iterable[Picture],
+    *,
+    durations: Sequence[int] | None = None,
+    quality: int = JPEG_QUALITY,
+) -> None:
+    """Writes several images to one file, which appears whole or not at all.
+
+    Args:
+        path: file to write, replaced if it is there: a TIFF, whose pages keep their sizes, depths
+            and metadata, or a GIF, PNG or WebP, an animation without end of 8 bits. With a single
+            image it may be any file that `write_image` writes.
+        pictures: the images, one or more; those of an animation have one size.
+        durations: how long each frame is shown, in milliseconds; 100 by default.
+        quality: 1 to 100, of WebP.
+
+    Raises:
+        ColorizeError: as `write_image`; or the format holds a single image, or the images of an
+            animation differ in size.
+    """
+    with named_write_errors(path):
+        kind = kind_to_write(suffix_of(path))
+        if kind == "TIFF":
+            _write_tiff(Path(path), pictures)
+            return
+        images = list(pictures)
+        if len(images) == 1:
+            only = images[0]
+            write_image(path, only.rgb, only.alpha, metadata=only.metadata, quality=quality)
+            return
+        if kind not in _ANIMATED:
+            raise RefusedError(f"{kind} holds a single image; write a .tif, .gif or .png")
+        if len({image.rgb.shape for image in images}) > 1:
+            raise RefusedError(
+                "the frames of an animation must have one size; write a .tif instead"
+            )
+        durations = [100] * len(images) if durations is None else [*durations]
+        if len(durations) != len(images):
+            raise RefusedError(f"{len(images)} frames, but {len(durations)} durations")
+        encoded = _animation(kind, images, durations, quality)
+        with whole_file(Path(path)) as beside:
+            beside.write_bytes(encoded)
+
+
+def _write_tiff(path: Path, pictures: Iterable[Picture]) -> None:
+    import tifffile
+
+    with whole_file(path) as beside, tifffile.TiffWriter(beside) as writer:
+        for picture in pictures:
+            metadata = picture.metadata or Metadata()
+            kept = Metadata(xmp=metadata.xmp, dpi=metadata.dpi, comment=metadata.comment)
+            write_tiff_page(writer, join(picture.rgb, picture.alpha), kept)
+
+
+def _animation(
+    kind: str, pictures: Sequence[Picture], durations: Sequence[int], quality: int
+) -> bytes:
+    """Encodes an animation without end."""
+    has_alpha = any(picture.alpha is not None for picture in pictures)
+    opaque = np.full(pictures[0].rgb.shape[:2], 255, np.uint8) if has_alpha else None
+    frames = []
+    for picture in pictures:
+        alpha = opaque if picture.alpha is None else to_uint8(picture.alpha)
+        frames.append(Image.fromarray(join(to_uint8(picture.rgb), alpha)))
+    options: dict[str, object] = {"quality": quality} if kind == "WEBP" else {}
+    if kind == "GIF":
+        options["disposal"] = 2  # Else what is transparent shows the frame before.
+    stream = io.BytesIO()
+    frames[0].save(
+        stream,
+        kind,
+        save_all=True,
+        append_images=frames[1:],
+        duration=list(durations),
+        loop=0,
+        **options,
+    )
+    return stream.getvalue()

@@ -1,0 +1,173 @@
+"""The kinds of files that Pillow or a plugin of it decodes."""
+
+import importlib
+import re
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile
+
+from keras_colorize.images import exif
+from keras_colorize.images.decoded import Decoded
+from keras_colorize.images.formats import check_size, require_plugin
+from keras_colorize.images.jpeg import EXIF_MARK
+from keras_colorize.images.opening import RefusedError
+
+# The classes are used one by one because `Image.open` warns of images above 89 megapixels,
+# which are ordinary photographs today.
+_CLASSES = {
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIF": ("pillow_heif.as_plugin", "HeifImageFile"),
+    "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
+}
+_STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+# Of the size header of JPEG XL.
+_JXL_SIDE_BITS = (9, 13, 18, 30)
+_JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
+XMP_KEYWORD = "XML:com.adobe.xmp"
+
+
+def open_image(kind: str, stream: BinaryIO) -> ImageFile.ImageFile:
+    """Reads the header of a file of a kind.
+
+    Raises:
+        RefusedError: the plugin that reads it is missing.
+    """
+    require_plugin(kind)
+    module, name = _CLASSES[kind]
+    return getattr(importlib.import_module(module), name)(stream)
+
+
+def decode(kind: str, stream: BinaryIO, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:
+    """Decodes a frame of a file.
+
+    Raises:
+        RefusedError: it cannot be read.
+    """
+    if kind == "JXL":  # Whose plugin decodes when it opens.
+        check_size(*_jxl_size(stream.read(2**16)), max_pixels)
+        stream.seek(0)
+    image = open_image(kind, stream)
+    check_size(*image.size, max_pixels)
+    samples, alpha, damage = decode_frame(image, page, allow_damaged)
+    info = image.info
+    exif_data = info.get("exif") or b""
+    exif_data = exif_data.removeprefix(EXIF_MARK)
+    xmp = _bytes(info.get("xmp") or b"")
+    is_turned = kind == "HEIF" or (kind == "JXL" and not getattr(image, "jpeg", False))
+    comment, dpi = info.get("comment", b""), info.get("dpi")
+    return Decoded(
+        samples,
+        alpha,
+        profile=info.get("icc_profile") or b"",
+        orientation=1 if is_turned else exif.orientation(exif_data, xmp),
+        damage=damage,
+        exif=exif_data,
+        xmp=xmp,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
+        comment=_bytes(comment).decode(errors="replace"),
+    )
+
+
+def image_size(kind: str, stream: BinaryIO) -> tuple[int, int]:
+    """Reads width and height from the header of a file of a kind."""
+    if kind == "JXL":
+        return _jxl_size(stream.read(2**16))
+    return open_image(kind, stream).size
+
+
+def decode_frame(
+    image: ImageFile.ImageFile, page: int, allow_damaged: bool, gray_bits: int = 8
+) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Decodes the samples of a frame.
+
+    Args:
+        image: an opened file.
+        page: the number of the frame.
+        allow_damaged: whether what is there may be taken where the file ends or is damaged.
+        gray_bits: bits of gray values, which Pillow enlarges to 8, but not a transparent one.
+
+    Returns:
+        Samples as `to_srgb` takes them, alpha or None, and what is wrong with the file.
+    """
+    damage = ""
+    frame: Image.Image = image
+    if page:
+        if page >= getattr(image, "n_frames", 1):
+            raise RefusedError(f"it has no page {page + 1}")
+        image.seek(page)
+    try:
+        image.load()
+    except (OSError, SyntaxError) as error:
+        # What is decoded is there already; only `load` would try again.
+        core = getattr(image, "_im", None) if allow_damaged else None
+        if core is None:
+            raise
+        frame = Image.Image()._new(core)
+        frame.info, damage = image.info, "truncated" if "truncated" in str(error) else "damaged"
+    return *_samples(frame, gray_bits), damage
+
+
+def _samples(image: Image.Image, gray_bits: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples and alpha of a decoded image."""
+    if image.mode[0] in "FI" and not image.mode.startswith("I;16"):
+        raise RefusedError(f"pixels of type {image.mode}; 8 and 16 bits per channel are read")
+    key = image.info.get("transparency")
+    if image.mode in ("1", "L") and key is not None:
+        gray = np.array(image.convert("L"))
+        scale = 1 if image.mode == "1" else 255 // (2**gray_bits - 1)
+        return gray, np.where(gray == key * scale, 0, 255).astype(np.uint8)
+    if image.mode in _STRAIGHT_ALPHA or image.has_transparency_data:
+        # Not by the colors of a palette image, which lie beside its transparency.
+        mode = "LA" if image.mode in ("LA", "La") else "RGBA"
+        pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+        if mode == "LA":
+            return pixels[..., 0].copy(), pixels[..., 1].copy()
+        return cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), pixels[..., 3].copy()
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB", "CMYK") and not image.mode.startswith("I;16"):
+        image = image.convert("RGB")
+    return np.array(image), None
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _jxl_size(start: bytes) -> tuple[int, int]:
+    """Width and height of a JPEG XL file.
+
+    Reference:
+        ISO/IEC 18181-1, annex D (size header); 18181-2 (boxes).
+    """
+    at = 0
+    if not start.startswith(b"\xff\x0a"):
+        box = re.search(rb"jxlc\xff\x0a|jxlp....\xff\x0a", start, re.DOTALL)
+        if box is None:
+            raise RefusedError("damaged: its size is missing")
+        at = box.end() - 2
+    bits = int.from_bytes(start[at + 2 : at + 14], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value, bits = bits & (1 << count) - 1, bits >> count
+        return value
+
+    def side() -> int:
+        return 8 * (1 + take(5)) if is_small else 1 + take(_JXL_SIDE_BITS[take(2)])
+
+    is_small = take(1)
+    height = side()
+    ratio = take(3)
+    if not ratio:
+        return side(), height
+    numerator, denominator = _JXL_RATIOS[ratio - 1]
+    return height * numerator // denominator, height

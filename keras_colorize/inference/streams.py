@@ -1,0 +1,127 @@
+"""Standard input, standard output and pipes in place of image files."""
+
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.inference.plan import Summary
+
+STREAM = Path("-")
+"""Standard input among the inputs, standard output as the output."""
+
+_MAX_BYTES = 2**31  # As for files.
+
+
+@dataclass
+class Streams:
+    """What is worked on in place of streams.
+
+    Attributes:
+        inputs: the inputs, with files in place of pipes.
+        output: the output, with a folder in place of standard output.
+        to_stdout: whether what is written there goes to standard output.
+        names: file in place of a pipe -> how the user named it.
+    """
+
+    inputs: list[Path]
+    output: str | Path | None
+    to_stdout: bool = False
+    names: dict[Path, Path] = field(default_factory=dict)
+
+    def summary(self, summary: Summary) -> Summary:
+        """A summary with the user's names in it."""
+        return replace(
+            summary,
+            done=[STREAM for _ in summary.done] if self.to_stdout else summary.done,
+            kept=[STREAM for _ in summary.kept] if self.to_stdout else summary.kept,
+            failed=[
+                (self.names.get(path, path), self.named(reason)) for path, reason in summary.failed
+            ],
+            notes=[self.named(note) for note in summary.notes],
+        )
+
+    def named(self, text: str) -> str:
+        """A message with the user's names in it."""
+        for path, name in self.names.items():
+            text = text.replace(str(path), str(name))
+        return text
+
+
+@contextmanager
+def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Streams]:
+    """Reads pipes to temporary files, which are removed afterwards.
+
+    Args:
+        inputs: files, folders and pipes; `-` is standard input.
+        output: a folder or file; `-` is standard output, for a single file or pipe.
+
+    Yields:
+        The files to work on. Whatever is then written to the output folder goes to standard
+        output when the block succeeds.
+
+    Raises:
+        ColorizeError: a pipe needs an output, standard output takes one image only, or a pipe has
+            more than 2 GiB.
+    """
+    to_stdout = output is not None and Path(output) == STREAM
+    pipes = [path for path in inputs if _is_pipe(path)]
+    if not pipes and not to_stdout:
+        yield Streams(list(inputs), output)
+        return
+    if pipes and output is None:
+        raise ColorizeError(f"{_name(pipes[0])}: needs an output (-o FILE, or -o - for stdout)")
+    if to_stdout and (len(inputs) != 1 or inputs[0].is_dir()):
+        raise ColorizeError("-o -: standard output takes a single image")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-colorize-")))
+        streams = Streams(list(inputs), f"{folder}/out/" if to_stdout else output, to_stdout)
+        for number, path in enumerate(inputs):
+            if path in pipes:
+                file = folder / str(number) / _name(path).name
+                file.parent.mkdir()
+                _spool(path, file)
+                streams.inputs[number] = file
+                streams.names[file] = _name(path)
+        try:
+            yield streams
+        except ColorizeError as error:
+            raise ColorizeError(streams.named(str(error))) from error
+        if to_stdout:
+            for result in (folder / "out").glob("*"):
+                with result.open("rb") as written:
+                    shutil.copyfileobj(written, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
+def _is_pipe(path: Path) -> bool:
+    if path == STREAM:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _name(path: Path) -> Path:
+    return Path("stdin") if path == STREAM else path
+
+
+def _spool(path: Path, file: Path) -> None:
+    """Copies all of a pipe to a file."""
+    with ExitStack() as stack:
+        pipe: BinaryIO = (
+            sys.stdin.buffer if path == STREAM else stack.enter_context(path.open("rb"))
+        )
+        copy = stack.enter_context(file.open("wb"))
+        while block := pipe.read(2**20):
+            copy.write(block)
+            if copy.tell() > _MAX_BYTES:
+                raise ColorizeError(f"{_name(path)}: has more than 2 GiB; not an image")

@@ -1,0 +1,169 @@
+import io
+
+import numpy as np
+import pytest
+from image_files import ALPHA, RGB, RGB16, SMOOTH, encode, exif, tiff
+from PIL import Image
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.images import (
+    Picture,
+    content_suffix,
+    count_pages,
+    encode_image,
+    frame_durations,
+    is_gray,
+    picture_size,
+    read_picture,
+    write_image,
+    write_pages,
+)
+
+FRAMES = [np.full((9, 14, 3), color, np.uint8) for color in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
+def test_animations_are_read_and_written(tmp_path, image_format):
+    path = tmp_path / f"a.{image_format.lower()}"
+    frames = [Image.fromarray(frame) for frame in FRAMES]
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    durations = [50, 120, 70]
+    path.write_bytes(
+        encode(
+            frames[0],
+            image_format,
+            save_all=True,
+            append_images=frames[1:],
+            duration=durations,
+            **options,
+        )
+    )
+    for _ in range(2):
+        assert count_pages(path) == 3
+        assert frame_durations(path) == durations
+        pictures = [read_picture(path, page=page) for page in range(3)]
+        for picture, frame in zip(pictures, FRAMES, strict=True):
+            np.testing.assert_allclose(picture.rgb, frame, atol=8)
+        with pytest.raises(ColorizeError, match="it has no page 4"):
+            read_picture(path, page=3)
+        write_pages(path, pictures, durations=durations)
+
+
+def test_pages_of_a_tiff(tmp_path):
+    path = tmp_path / "a.tif"
+    write_pages(path, iter([Picture(RGB16), Picture(RGB[:5], ALPHA[:5])]))
+    assert count_pages(path) == 2 and frame_durations(path) == [0, 0]
+    np.testing.assert_array_equal(read_picture(path).rgb, RGB16)
+    second = read_picture(path, page=1)
+    np.testing.assert_array_equal(second.rgb, RGB[:5])
+    np.testing.assert_array_equal(second.alpha, ALPHA[:5])
+    with pytest.raises(ColorizeError, match="it has no page 3"):
+        read_picture(path, page=2)
+
+
+def test_a_thumbnail_in_a_tiff_is_no_page(tmp_path):
+    path = tmp_path / "a.tif"
+    import tifffile
+
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(RGB[:2], photometric="rgb", subfiletype=1)
+        writer.write(RGB, photometric="rgb")
+    assert count_pages(path) == 1
+    assert picture_size(path) == (17, 12)
+    np.testing.assert_array_equal(read_picture(path).rgb, RGB)
+
+
+def test_pages_that_cannot_be_written(tmp_path):
+    pictures = [Picture(FRAMES[0]), Picture(FRAMES[1])]
+    with pytest.raises(ColorizeError, match=r"a\.jpg: JPEG holds a single image"):
+        write_pages(tmp_path / "a.jpg", pictures)
+    with pytest.raises(ColorizeError, match=r"a\.gif: frames must have one size"):
+        write_pages(tmp_path / "a.gif", [pictures[0], Picture(RGB)])
+    with pytest.raises(ColorizeError, match=r"2 frames, but 1 durations"):
+        write_pages(tmp_path / "a.gif", pictures, durations=[5])
+    assert list(tmp_path.iterdir()) == []
+    write_pages(tmp_path / "a.jpg", pictures[:1])
+    assert picture_size(tmp_path / "a.jpg") == (14, 9)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".jp2", ".avif", ".heic", ".jxl"])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_more_formats(tmp_path, suffix, with_alpha):
+    alpha = np.full(SMOOTH.shape[:2], 255, np.uint8)
+    alpha[:9] = 0
+    path = tmp_path / f"named.anything{suffix}"
+    write_image(path, SMOOTH, alpha if with_alpha else None)
+    assert content_suffix(path) == suffix
+    assert picture_size(path) == (64, 48)
+    picture = read_picture(path)
+    np.testing.assert_allclose(picture.rgb[9:].astype(int), SMOOTH[9:], atol=40)
+    if with_alpha:
+        np.testing.assert_allclose(picture.alpha, alpha, atol=2)
+    else:
+        assert picture.alpha is None
+
+
+@pytest.mark.parametrize("image_format", ["AVIF", "HEIF", "JXL"])
+def test_orientation_is_applied_once(image_format):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pytest.importorskip("pillow_jxl")
+    pillow_heif.register_heif_opener()
+    data = encode(SMOOTH, image_format, exif=exif(6))
+    # The encoders move the orientation to the format's own place, or leave it in EXIF alone.
+    upright = (48, 64, 3) if image_format == "JXL" else (64, 48, 3)
+    assert read_picture(data).rgb.shape == upright
+
+
+def test_a_missing_plugin_is_named(tmp_path, monkeypatch):
+    from keras_colorize.images import finding, formats, readable_suffixes
+
+    data = encode_image(".jxl", SMOOTH)
+    monkeypatch.setattr(formats, "_PLUGINS", {"HEIF": "no_such_module", "JXL": "neither"})
+    readable_suffixes.cache_clear()
+    try:
+        (tmp_path / "a.jxl").write_bytes(data)
+        (tmp_path / "b.JPG").touch()
+        (tmp_path / "c.psd").touch()
+        (tmp_path / "d.heic").touch()
+        (tmp_path / "e.heic").touch()
+        assert finding.find_images(tmp_path) == ["b.JPG"]
+        assert finding.unread_suffixes(tmp_path) == {".heic": 2, ".jxl": 1, ".psd": 1}
+        with pytest.raises(
+            ColorizeError, match=r"a\.jxl: .*pip install 'keras-colorize\[formats\]'"
+        ):
+            read_picture(tmp_path / "a.jxl")
+        with pytest.raises(ColorizeError, match=r"b\.heic: .*pip install"):
+            write_image(tmp_path / "b.heic", SMOOTH)
+    finally:
+        readable_suffixes.cache_clear()
+
+
+def test_content_suffix():
+    assert content_suffix(encode(RGB, "PNG")) == ".png"
+    assert content_suffix(tiff(RGB, photometric="rgb")) == ".tif"
+    assert content_suffix(encode(RGB, "JPEG")) == ".jpg"
+    with pytest.raises(ColorizeError, match=r"image of 4 bytes: .*not a JPEG"):
+        content_suffix(b"RIFF")
+
+
+def test_is_gray():
+    gray = np.repeat(RGB[..., :1], 3, axis=2)
+    assert is_gray(Picture(gray)) and is_gray(Picture(gray.astype(np.uint16) * 257))
+    compressed = encode(gray, "JPEG", quality=40)
+    assert is_gray(read_picture(compressed))
+    tinted = gray.copy()
+    tinted[3, 3] = (100, 100, 110)
+    assert not is_gray(Picture(tinted))
+    assert not is_gray(Picture(RGB))
+
+
+@pytest.mark.parametrize("quality", [0, 101])
+def test_quality_is_checked(quality):
+    with pytest.raises(ColorizeError, match=f"quality must be 1 to 100; got {quality}"):
+        encode_image(".jpg", RGB, quality=quality)
+
+
+def test_quality_counts():
+    sizes = [len(encode_image(".jpg", RGB, quality=quality)) for quality in (20, 95)]
+    assert sizes[0] < sizes[1]
+    assert Image.open(io.BytesIO(encode_image(".webp", RGB, quality=20))).size == (17, 12)
