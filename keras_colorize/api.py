@@ -19,7 +19,7 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.files import write_text
 from keras_colorize.generators import Generator, resolve
 from keras_colorize.recipe import Data, Recipe, RecipeError, load_recipe
-from keras_colorize.startup import load_tensorflow, use_device
+from keras_colorize.startup import load_tensorflow
 from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ def load(model: "Model | None" = None, *, vividness: float | None = None) -> "ke
     """
     generator = resolve(model).load()
     if vividness is not None:
-        from keras_colorize.inference.prediction import check_vividness
+        from keras_colorize.inference.keras_network import KerasNetwork
         from keras_colorize.models import set_vividness
 
-        check_vividness(generator, vividness)
+        KerasNetwork(generator).check(vividness, None)
         set_vividness(generator, vividness)
     return generator
 
@@ -237,10 +237,10 @@ def colorize(
         ColorizeError: for another shape, type or range, a file that cannot be read, and a missing
             or unfit model.
     """
-    generator = resolve(model).load_shared()
+    network = resolve(model).network()
     from keras_colorize.inference.arrays import colorize_array
 
-    return colorize_array(image, generator, vividness=vividness, prediction_size=prediction_size)
+    return colorize_array(image, network, vividness=vividness, prediction_size=prediction_size)
 
 
 def colorize_files(
@@ -289,6 +289,8 @@ def colorize_files(
         keep_color: copy images that are in color already.
         allow_damaged: use what can be read of damaged files.
         device: "cpu" or "gpu:N"; for the whole process, before TensorFlow has run anything.
+            Pretrained models run in ONNX Runtime on the CPU, without TensorFlow, unless this is
+            a GPU.
         progress: called with the number of images finished and their total.
 
     Returns:
@@ -323,14 +325,12 @@ def colorize_files(
         )
         if not planned.sources:
             return Summary([], [], planned.skipped, notes=planned.notes)
-        if device is not None:
-            use_device(device)
-        generator = resolve(model).load_shared()
+        network = resolve(model).network(device)
         from keras_colorize.inference import files
 
         summary = files.colorize_files(
             planned,
-            generator,
+            network,
             options,
             vividness=vividness,
             prediction_size=prediction_size,

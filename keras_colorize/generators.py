@@ -10,11 +10,13 @@ from zipfile import BadZipFile, is_zipfile
 from keras_colorize import pretrained
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import Recipe
-from keras_colorize.startup import load_tensorflow
+from keras_colorize.startup import load_tensorflow, use_device
 from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
     import keras
+
+    from keras_colorize.inference.prediction import Network
 
     Model: TypeAlias = keras.Model | Run | str | Path
 
@@ -27,12 +29,16 @@ class Generator:
         name: a short name for tables.
         path: the `.keras` file, or the version folder of a SavedModel; None for a Keras model.
         run: the run that it comes from, None for others.
+        model: the Keras model, where it is one already.
+        onnx: an ONNX file of the same model, which colorizes without TensorFlow; None if there is
+            none.
     """
 
     name: str
     path: Path | None = None
     run: Run | None = None
     model: "keras.Model | None" = None
+    onnx: Path | None = None
 
     @property
     def recipe(self) -> Recipe | None:
@@ -54,12 +60,27 @@ class Generator:
         _check(generator, str(self.path or self.name))
         return generator
 
-    def load_shared(self) -> "keras.Model":
-        """The same, but one object for all calls while its file stays the same; don't change it."""
+    def network(self, device: str | None = None) -> "Network":
+        """What colorizes with it: one object for all calls while its file stays the same.
+
+        Args:
+            device: as for `use_device`; on a GPU TensorFlow is used, whatever other file there is.
+
+        Raises:
+            ColorizeError: it cannot be loaded, or there is no such device.
+        """
+        if self.onnx and device in (None, "cpu"):
+            return _load_onnx(self.onnx, self.onnx.stat().st_mtime_ns)
+        if device is not None:
+            use_device(device)
         if self.path is None:
-            return self.load()
-        file = self.path / "saved_model.pb" if self.is_saved_model else self.path
-        return _load_once(self, file.stat().st_mtime_ns)
+            generator = self.load()
+        else:
+            file = self.path / "saved_model.pb" if self.is_saved_model else self.path
+            generator = _load_once(self, file.stat().st_mtime_ns)
+        from keras_colorize.inference.keras_network import shared_network
+
+        return shared_network(generator)
 
 
 def resolve(model: "Model | None") -> Generator:
@@ -84,7 +105,7 @@ def resolve(model: "Model | None") -> Generator:
         if path.name in pretrained.MODELS:
             shipped = pretrained.MODELS[path.name]
             shipped.check()
-            return Generator(path.name, shipped.path)
+            return Generator(path.name, shipped.path, onnx=shipped.onnx)
         path = "saved_models" / path
     if path.is_file():
         return Generator(_short_name(path), path)
@@ -111,6 +132,13 @@ def _short_name(path: Path) -> str:
     path = path.absolute()
     name = path.name.removesuffix(".keras")
     return f"{path.parents[1].name}/{name}" if path.parent.name == "models" else name
+
+
+@functools.lru_cache(maxsize=1)
+def _load_onnx(path: Path, modified: int) -> "Network":
+    from keras_colorize.inference.onnx_network import OnnxNetwork
+
+    return OnnxNetwork(path)
 
 
 @functools.lru_cache(maxsize=2)

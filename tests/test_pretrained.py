@@ -17,8 +17,9 @@ from keras_colorize.recipe import load_recipe, recipe_paths
 @pytest.mark.parametrize("name", pretrained.MODELS)
 class TestEveryModel:
     def test_is_the_file_that_was_shipped(self, name):
-        pretrained.MODELS[name].check()
-        assert pretrained.MODELS[name].path.stat().st_size <= 20 * 2**20
+        model = pretrained.MODELS[name]
+        model.check()
+        assert sum(path.stat().st_size for path in (model.path, model.onnx)) <= 20 * 2**20
 
     def test_has_the_recipe_that_trained_it(self, name):
         """As resolved, but for the folder of images."""
@@ -66,12 +67,3 @@ def test_real_photographs_get_believable_colors():
         assert a > 2 and b > 2
         chroma[share] = np.hypot(*np.moveaxis(rgb2lab(colorized), -1, 0)[1:]).mean()
     assert chroma[1.0] > chroma[0.0] > 3
-
-
-def test_what_is_loaded_for_a_call_is_loaded_once(monkeypatch):
-    gray = data.camera()[:64, :64]
-    keras_colorize.colorize(gray)
-    from keras_colorize import generators
-
-    monkeypatch.setattr(generators, "_load", None)
-    keras_colorize.colorize(gray, vividness=0.3)

@@ -2,25 +2,18 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import read_picture
-from keras_colorize.inference.prediction import (
-    ab_predictor,
-    check_prediction_size,
-    check_vividness,
-    squash,
-)
+from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
-from keras_colorize.models.predict import prediction_shape
 
 
 def colorize_array(
     image: np.ndarray | Image.Image | str | Path,
-    generator: keras.Model,
+    network: Network,
     *,
     vividness: float | None = None,
     prediction_size: int | None = None,
@@ -35,22 +28,21 @@ def colorize_array(
             (H, W, 4); uint8, uint16 of any byte order or floating point in 0..1 (worked on with
             16 bits). A Pillow image is taken as its array; palettes, CMYK and the like become
             RGB. A path is read as `colorize_files` reads it.
-        generator: a model from `lightness` (N, S, S, 1), or of any size, -1..1, to `ab`.
-        vividness: 0..1; by default the generator's own.
-        prediction_size: short side at which a generator of any size sees the image.
+        network: predicts the colors.
+        vividness: 0..1; by default the network's own.
+        prediction_size: short side at which a network of any size sees the image.
 
     Returns:
         sRGB of the same type, in the machine's byte order, shape (H, W, 3), or (H, W, 4) with the
         given alpha.
 
     Raises:
-        ColorizeError: the array is not such an image, the file cannot be read, or the generator
+        ColorizeError: the array is not such an image, the file cannot be read, or the network
             has no such setting.
     """
     image = _as_array(image)
     _check(image)
-    check_vividness(generator, vividness)
-    check_prediction_size(generator, prediction_size)
+    network.check(vividness, prediction_size)
     is_float = np.issubdtype(image.dtype, np.floating)
     alpha = image[..., 3:] if image.ndim == 3 and image.shape[2] == 4 else None
     gray_or_rgb = image[..., None] if image.ndim == 2 else image[..., :3]
@@ -58,8 +50,8 @@ def colorize_array(
         gray_or_rgb = np.rint(gray_or_rgb.astype(np.float64) * 65535).astype(np.uint16)
     rgb = np.array(np.broadcast_to(gray_or_rgb, (*gray_or_rgb.shape[:2], 3)), order="C")
     height, width = rgb.shape[:2]
-    small = squash(rgb, prediction_shape(generator, height, width, prediction_size))
-    recolor(rgb, ab_predictor(generator)(small[None], vividness)[0])
+    small = squash(rgb, network.shape(height, width, prediction_size))
+    recolor(rgb, network.predict(small[None], vividness)[0])
     if is_float:
         rgb = (rgb / 65535).astype(image.dtype)
     return rgb if alpha is None else np.concatenate([rgb, alpha], axis=-1)

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_colorize.errors import ColorizeError
@@ -32,15 +31,10 @@ from keras_colorize.images import (
 from keras_colorize.inference import single
 from keras_colorize.inference.budget import BUDGET, SMALLEST, Budget, decoded_bytes
 from keras_colorize.inference.plan import Plan, Summary
-from keras_colorize.inference.prediction import (
-    ab_predictor,
-    check_prediction_size,
-    check_vividness,
-    squash,
-)
+from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
 from keras_colorize.inference.single import Options
-from keras_colorize.models.predict import MULTIPLE, prediction_shape
+from keras_colorize.prediction_size import MULTIPLE
 
 BATCH_SIZE = 32
 
@@ -87,7 +81,7 @@ class _StoppedError(Exception):
 
 def colorize_files(
     plan: Plan,
-    generator: keras.Model,
+    network: Network,
     options: Options = Options(),  # noqa: B008  (it is frozen)
     *,
     vividness: float | None = None,
@@ -102,24 +96,23 @@ def colorize_files(
 
     Args:
         plan: which files become which.
-        generator: a model from `lightness` (N, S, S, 1), or of any size, -1..1, to `ab`.
+        network: predicts the colors.
         options: how results are written.
-        vividness: 0..1; by default the generator's own.
-        prediction_size: short side at which a generator of any size sees images.
+        vividness: 0..1; by default the network's own.
+        prediction_size: short side at which a network of any size sees images.
         progress: called with the number of files finished and their total.
 
     Returns:
         The files written, and the images that failed.
 
     Raises:
-        ColorizeError: the generator has no such setting, or the disk is full.
+        ColorizeError: the network has no such setting, or the disk is full.
     """
-    check_vividness(generator, vividness)
-    check_prediction_size(generator, prediction_size)
+    network.check(vividness, prediction_size)
     for folder in {target.parent for target in plan.sources}:
         remove_dead_leftovers(folder)
     tasks = [_Task(source, target) for target, source in plan.sources.items()]
-    shape = functools.partial(prediction_shape, generator, size=prediction_size)
+    shape = functools.partial(network.shape, size=prediction_size)
     cores = len(os.sched_getaffinity(0))
     pipeline = _Pipeline(deque(tasks), shape, options, ThreadPoolExecutor(cores))
     readers = ThreadPoolExecutor(cores)
@@ -127,9 +120,8 @@ def colorize_files(
         if tasks:
             for _ in range(cores):
                 readers.submit(pipeline.read_all)
-            predict_ab = ab_predictor(generator)
             # The first run takes long; the first images are read meanwhile.
-            predict_ab(np.zeros((1, *shape(MULTIPLE, MULTIPLE), 3), np.uint8))
+            network.predict(np.zeros((1, *shape(MULTIPLE, MULTIPLE), 3), np.uint8))
         finished = 0
         while finished < len(tasks):
             questions: list[_Question] = []
@@ -144,7 +136,7 @@ def colorize_files(
                 if progress is not None:
                     progress(finished, len(tasks))
             for alike, images in _by_shape(questions):
-                predictions = predict_ab(images, vividness)
+                predictions = network.predict(images, vividness)
                 for question, ab in zip(alike, predictions, strict=True):
                     question.answer(ab)
     finally:

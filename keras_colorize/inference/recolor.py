@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from keras_colorize import color, srgb
+from keras_colorize import srgb
 
 # A picture is coloured in strips of this many pixels: few enough for their dozen float32 planes to
 # stay in the cache, and so many that threads seldom wait for Python's lock. From `_LARGE` pixels
@@ -19,11 +19,6 @@ from keras_colorize import color, srgb
 _STRIP, _LARGE = 2**17, 2**21
 
 _LONGEST_SIDE = 2**14  # `cv2.remap` takes fewer than 2**15 rows and columns.
-
-# Grid of the gamut table: steps per unit of L and per degree of hue.
-_LIGHTNESS_STEPS, _HUE_STEPS = 2, 1
-
-_MOST_CHROMA = 200.0  # Beyond every sRGB colour; the greatest, blue, has 134.
 
 _LUMINANCE_FROM_LINEAR = np.linalg.inv(srgb.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.float32)
 
@@ -115,19 +110,19 @@ def _weights(size: int, new_size: int, part: slice) -> tuple[np.ndarray, np.ndar
 
 def _recolor(rgb: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns `rgb` with its lightness and each pixel's own a and b, float32, shape (H, W)."""
-    lightness = _lightness(rgb)
+    levels = lightness(rgb)
     chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
-    x, y = hue * _HUE_STEPS, lightness * _LIGHTNESS_STEPS
-    limit = cv2.remap(_max_chroma(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = hue * srgb.HUE_STEPS, levels * srgb.LIGHTNESS_STEPS
+    limit = cv2.remap(srgb.max_chroma(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     scale = limit / np.maximum(chroma, limit)
-    lab = cv2.merge([lightness, a * scale, b * scale])
+    lab = cv2.merge([levels, a * scale, b * scale])
     result = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)
     if rgb.dtype == np.uint8:
         return cv2.convertScaleAbs(result, alpha=255)
     return np.rint(result * 65535).astype(np.uint16)
 
 
-def _lightness(rgb: np.ndarray) -> np.ndarray:
+def lightness(rgb: np.ndarray) -> np.ndarray:
     """L of sRGB pixels (H, W, 3): float32, shape (H, W), 0..100."""
     table = _linear_values(np.iinfo(rgb.dtype).max + 1)
     linear = cv2.LUT(rgb, table) if rgb.dtype == np.uint8 else np.take(table, rgb)
@@ -135,23 +130,12 @@ def _lightness(rgb: np.ndarray) -> np.ndarray:
     # The cube root, continued below 216/24389 by its tangent.
     knee = 216 / 24389
     excess = np.minimum(luminance - knee, 0.0)
-    return 116 * np.cbrt(np.maximum(luminance, knee)) - 16 + 24389 / 27 * excess
+    root = cv2.pow(np.maximum(luminance, knee), 1 / 3)  # Ten times as fast as `np.cbrt`.
+    return 116 * root - 16 + 24389 / 27 * excess
 
 
 @functools.cache
 def _linear_values(count: int) -> np.ndarray:
     """The linear values, float32, of `count` gamma-encoded sRGB values from 0 to 1."""
-    encoded = np.linspace(0.0, 1.0, count)
-    linear = np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92)
+    linear = srgb.linear_from_encoded(np.linspace(0.0, 1.0, count))
     return linear.astype(np.float32)
-
-
-@functools.cache
-def _max_chroma() -> np.ndarray:
-    """The greatest chroma inside sRGB: float32, a row for each step of L, a column of hue."""
-    lightness = np.linspace(0, 100, 100 * _LIGHTNESS_STEPS + 1, dtype=np.float32)
-    hue = np.radians(np.linspace(0, 360, 360 * _HUE_STEPS + 1, dtype=np.float32))
-    lightness, hue = np.meshgrid(lightness, hue, indexing="ij")
-    lab = np.stack([lightness, _MOST_CHROMA * np.cos(hue), _MOST_CHROMA * np.sin(hue)], axis=-1)
-    fitted = color.fit_gamut(lab).numpy()
-    return np.maximum(np.linalg.norm(fitted[..., 1:], axis=-1), 1e-3)

@@ -13,7 +13,8 @@ class PretrainedModel:
 
     Attributes:
         name: what `load` and `--model` take.
-        sha256: of the file, in hexadecimal.
+        sha256: of the `.keras` file, in hexadecimal.
+        onnx_sha256: of the `.onnx` file.
         summary: what it is for, in a line.
         scores: how it does on images it never saw, in a line.
         license: of the weights.
@@ -21,6 +22,7 @@ class PretrainedModel:
 
     name: str
     sha256: str
+    onnx_sha256: str
     summary: str
     scores: str
     license: str
@@ -35,16 +37,22 @@ class PretrainedModel:
         """Its model card: data, recipe, scores, limits, license."""
         return Path(__file__).parent / f"{self.name}.md"
 
+    @property
+    def onnx(self) -> Path:
+        """The same model for ONNX Runtime, up to the blend of vividness."""
+        return Path(__file__).parent / f"{self.name}.onnx"
+
     def check(self) -> None:
-        """Raises a ColorizeError unless the file is the one that was shipped."""
-        try:
-            digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ColorizeError(
-                f"{self.path}: {error.strerror}; install the package again"
-            ) from None
-        if digest != self.sha256:
-            raise ColorizeError(f"{self.path}: is damaged; install the package again")
+        """Raises a ColorizeError unless the files are those that were shipped."""
+        for path, sha256 in ((self.path, self.sha256), (self.onnx, self.onnx_sha256)):
+            try:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError as error:
+                raise ColorizeError(
+                    f"{path}: {error.strerror}; install the package again"
+                ) from None
+            if digest != sha256:
+                raise ColorizeError(f"{path}: is damaged; install the package again")
 
 
 DEFAULT = "paintings_and_photos"
@@ -55,6 +63,7 @@ MODELS = {
         PretrainedModel(
             name="paintings_and_photos",
             sha256="696c95cf8064018005a8e899537438e7c0ea1efa973530698ab48299fca7d614",
+            onnx_sha256="7417d980c7ef01cd9d11c621c872751b6a9f3947413fcee5f877d7ecf648023a",
             summary="Paintings and photographs, any size",
             scores=(
                 "CIEDE2000 / gray's at vividness 0: paintings by unseen artists 0.714, "

@@ -17,7 +17,8 @@ from keras_colorize.api import colorize_files, load
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.images import read_picture, write_image
 from keras_colorize.inference.files import BATCH_SIZE
-from keras_colorize.inference.prediction import ab_predictor, squash
+from keras_colorize.inference.keras_network import KerasNetwork
+from keras_colorize.inference.prediction import squash
 from keras_colorize.inference.recolor import recolor
 from keras_colorize.models import unet_generator
 from tests.benchmarks.measuring import (
@@ -125,7 +126,7 @@ def _stages(
 ) -> dict[str, Callable[[], None]]:
     """Reading, network and writing, each for itself on all cores."""
     size = generator.input_shape[1]
-    predict = ab_predictor(generator)
+    predict = KerasNetwork(generator).predict
     pictures: list = []
     colors: list[np.ndarray] = []
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_colorize.inference.keras_network import KerasNetwork
 from keras_colorize.models import efficientnet_generator
 
 
@@ -16,6 +17,11 @@ def generator():
     weights = keras.initializers.RandomNormal(0, 0.2, seed=2)
     ab = keras.layers.Conv2D(2, 3, padding="same", activation="tanh", kernel_initializer=weights)(x)
     return keras.Model(lightness, ab)
+
+
+@pytest.fixture(scope="session")
+def network(generator):
+    return KerasNetwork(generator)
 
 
 @pytest.fixture
@@ -43,3 +49,8 @@ def any_size_generator():
         kernel = model.get_layer(name).kernel
         kernel.assign(random.normal(0, deviation, kernel.shape))
     return model
+
+
+@pytest.fixture(scope="session")
+def any_size_network(any_size_generator):
+    return KerasNetwork(any_size_generator)

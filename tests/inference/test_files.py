@@ -15,11 +15,11 @@ PLANNING = ("force", "skip_existing", "suffix", "format")
 RUNNING = ("vividness", "prediction_size", "progress")
 
 
-def colorize_files(inputs, output, generator, **options):
+def colorize_files(inputs, output, network, **options):
     planning = {name: options.pop(name) for name in PLANNING if name in options}
     running = {name: options.pop(name) for name in RUNNING if name in options}
     planned = plan(inputs, output, **planning)
-    return files.colorize_files(planned, generator, Options(**options), **running)
+    return files.colorize_files(planned, network, Options(**options), **running)
 
 
 @pytest.fixture
@@ -38,17 +38,17 @@ def files_below(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def test_a_folder_keeps_its_structure_and_each_picture_its_format(folder, tmp_path, generator):
+def test_a_folder_keeps_its_structure_and_each_picture_its_format(folder, tmp_path, network):
     out = tmp_path / "out"
     calls = []
-    summary = colorize_files([folder], out, generator, progress=lambda *call: calls.append(call))
+    summary = colorize_files([folder], out, network, progress=lambda *call: calls.append(call))
     assert summary.failed == []
     assert calls == [(done, 6) for done in range(1, 7)]
     assert files_below(out) == files_below(folder)
     assert summary.done == [out / path.relative_to(folder) for path in sorted(folder.rglob("*.*"))]
     for name in files_below(folder):
         source, result = read_picture(folder / name), read_picture(out / name)
-        expected = colorize_array(source.rgb, generator)
+        expected = colorize_array(source.rgb, network)
         if name == "photo.jpg":
             write_image(tmp_path / "expected.jpg", expected)
             expected = read_picture(tmp_path / "expected.jpg").rgb.astype(int)
@@ -60,18 +60,18 @@ def test_a_folder_keeps_its_structure_and_each_picture_its_format(folder, tmp_pa
             np.testing.assert_array_equal(result.alpha, source.alpha)
 
 
-def test_a_single_file_to_a_file_or_a_folder(folder, tmp_path, generator):
-    summary = colorize_files([folder / "a.png"], tmp_path / "new.bmp", generator)
+def test_a_single_file_to_a_file_or_a_folder(folder, tmp_path, network):
+    summary = colorize_files([folder / "a.png"], tmp_path / "new.bmp", network)
     assert summary.done == [tmp_path / "new.bmp"]
     assert (tmp_path / "new.bmp").read_bytes()[:2] == b"BM"
-    summary = colorize_files([folder / "a.png"], tmp_path / "out", generator)
+    summary = colorize_files([folder / "a.png"], tmp_path / "out", network)
     assert summary.done == [tmp_path / "out" / "a.png"]
 
 
-def test_bad_files_are_reported_and_the_rest_done(folder, tmp_path, generator):
+def test_bad_files_are_reported_and_the_rest_done(folder, tmp_path, network):
     (folder / "torn.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:-99])
     (folder / "e.txt").write_text("not a picture")
-    summary = colorize_files([folder, folder / "e.txt"], tmp_path / "out", generator)
+    summary = colorize_files([folder, folder / "e.txt"], tmp_path / "out", network)
     assert len(summary.done) == 6
     reasons = dict(summary.failed)
     assert list(reasons) == [folder / "torn.jpg", folder / "e.txt"]
@@ -83,22 +83,22 @@ def _with_alpha():
     return np.zeros((40, 60, 3), np.uint8), np.full((40, 60), 9, np.uint8)
 
 
-def test_nothing_is_overwritten_without_force(folder, tmp_path, generator):
+def test_nothing_is_overwritten_without_force(folder, tmp_path, network):
     out = tmp_path / "out"
     (out / "deep").mkdir(parents=True)
     (out / "a.png").write_bytes(b"mine")
     (out / "deep" / "c.bmp").write_bytes(b"mine")
     with pytest.raises(ColorizeError, match=r"out/a\.png and 1 more: already there; use --force"):
-        colorize_files([folder], out, generator)
+        colorize_files([folder], out, network)
     assert files_below(out) == ["a.png", "deep/c.bmp"]
     assert (out / "a.png").read_bytes() == b"mine"
-    assert len(colorize_files([folder], out, generator, force=True).done) == 6
+    assert len(colorize_files([folder], out, network, force=True).done) == 6
     assert read_picture(out / "a.png").rgb.shape == (40, 60, 3)
 
 
-def test_results_inside_the_input_folder_are_not_inputs_of_the_next_call(folder, generator):
-    colorize_files([folder], folder / "out", generator)
-    summary = colorize_files([folder], folder / "out", generator, force=True)
+def test_results_inside_the_input_folder_are_not_inputs_of_the_next_call(folder, network):
+    colorize_files([folder], folder / "out", network)
+    summary = colorize_files([folder], folder / "out", network, force=True)
     assert len(summary.done) == 6
     assert not (folder / "out" / "out").exists()
 
@@ -114,18 +114,18 @@ def test_results_inside_the_input_folder_are_not_inputs_of_the_next_call(folder,
         (["in/a.png"], "notes", "notes: not a folder"),
     ],
 )
-def test_mistakes_are_told_before_any_work(folder, tmp_path, generator, inputs, output, message):
+def test_mistakes_are_told_before_any_work(folder, tmp_path, network, inputs, output, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "notes").touch()
     (tmp_path / "other" / "a.png").write_bytes((folder / "a.png").read_bytes())
     before = files_below(tmp_path)
     with pytest.raises(ColorizeError, match=message):
-        colorize_files([tmp_path / name for name in inputs], tmp_path / output, generator)
+        colorize_files([tmp_path / name for name in inputs], tmp_path / output, network)
     assert files_below(tmp_path) == before
 
 
-def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, generator):
+def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, network):
     out = tmp_path / "out"
     for number in range(300):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
@@ -136,7 +136,7 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, generat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        colorize_files([folder], out, generator, progress=interrupt)
+        colorize_files([folder], out, network, progress=interrupt)
     assert threading.active_count() == threads
     written = files_below(out)
     assert 5 <= len(written) < 200  # Of those begun, 128 at most.
@@ -144,7 +144,7 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, generat
         read_picture(out / name)
 
 
-def test_memory_is_bounded(folder, tmp_path, generator, monkeypatch):
+def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
     # Room for two pictures of 40x60: readers wait.
     for module in (files, budget):
         monkeypatch.setattr(module, "BUDGET", 4800 * 3)
@@ -165,36 +165,36 @@ def test_memory_is_bounded(folder, tmp_path, generator, monkeypatch):
     write_image(folder / "alpha.png", *_with_alpha())
     for number in range(20):  # Failures must not hold on to their pictures.
         (folder / f"alpha{number}.png").write_bytes((folder / "alpha.png").read_bytes())
-    summary = colorize_files([folder], tmp_path / "out", generator, format="jpg")
+    summary = colorize_files([folder], tmp_path / "out", network, format="jpg")
     assert len(summary.done) == 25
     assert len(summary.failed) == 22
     assert 2400 <= max(sums) <= 4800
 
 
-def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, generator, monkeypatch):
+def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, network, monkeypatch):
     def broken(rgb, ab):
         raise ZeroDivisionError
 
     monkeypatch.setattr(files, "recolor", broken)
     with pytest.raises(ZeroDivisionError):
-        colorize_files([folder], tmp_path / "out", generator)
+        colorize_files([folder], tmp_path / "out", network)
 
 
-def test_files_of_many_shapes_are_what_arrays_become(any_size_generator, paint, tmp_path):
+def test_files_of_many_shapes_are_what_arrays_become(any_size_network, paint, tmp_path):
     shapes = [(40, 60), (60, 40), (40, 60), (5, 300), (64, 64), (41, 61)]
     for number, (height, width) in enumerate(shapes):
         write_image(tmp_path / "in" / f"{number}.png", paint(height, width, seed=number))
     summary = colorize_files(
         [tmp_path / "in"],
         tmp_path / "out",
-        any_size_generator,
+        any_size_network,
         vividness=0.8,
         prediction_size=64,
     )
     assert not summary.failed
     for number, (height, width) in enumerate(shapes):
         expected = colorize_array(
-            paint(height, width, seed=number), any_size_generator, vividness=0.8, prediction_size=64
+            paint(height, width, seed=number), any_size_network, vividness=0.8, prediction_size=64
         )
         found = read_rgb(tmp_path / "out" / f"{number}.png")
         assert np.abs(found.astype(int) - expected).max() <= 1

@@ -7,7 +7,8 @@ from skimage.color import rgb2lab
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import square_thumbnail
-from keras_colorize.inference.prediction import ab_predictor, squash
+from keras_colorize.inference.keras_network import KerasNetwork
+from keras_colorize.inference.prediction import squash
 
 
 @pytest.mark.parametrize("side", [10, 32, 90])
@@ -46,12 +47,12 @@ def test_prediction_is_of_normalized_lightness(generator, paint):
     squares = np.stack([paint(32, 32, seed=seed) for seed in range(3)])
     lightness = rgb2lab(squares / 255)[..., :1] / 50 - 1
     expected = np.asarray(generator(lightness.astype(np.float32), training=False)) * 127
-    np.testing.assert_allclose(ab_predictor(generator)(squares), expected, atol=0.01)
+    np.testing.assert_allclose(KerasNetwork(generator).predict(squares), expected, atol=0.01)
 
 
 def test_values_that_are_not_finite_are_refused():
     lightness = keras.Input((4, 4, 1))
     ab = keras.layers.Conv2D(2, 1, kernel_initializer=keras.initializers.Constant(np.nan))
-    predict = ab_predictor(keras.Model(lightness, ab(lightness)))
+    network = KerasNetwork(keras.Model(lightness, ab(lightness)))
     with pytest.raises(ColorizeError, match="not finite"):
-        predict(np.zeros((1, 4, 4, 3), np.uint8))
+        network.predict(np.zeros((1, 4, 4, 3), np.uint8))
