@@ -43,7 +43,8 @@ def test_exif_data_goes_from_format_to_format(suffix, order):
     source = Metadata(exif=exif(1, order=order), xmp=UPRIGHT_XMP)
     data = encode_image(suffix, RGB, metadata=source)
     metadata = read_picture(data).metadata
-    assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
+    if suffix != ".jxl":  # Its plugin does not read XMP.
+        assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
     again = read_picture(encode_image(".jpg", RGB, metadata=metadata)).metadata
     with Image.open(io.BytesIO(encode_image(".jpg", RGB, metadata=again))) as image:
         tags = image.getexif()
