@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_resolution_of_exif_data_and_of_a_turned_image():
 def test_texts_of_a_png(tmp_path):
     texts = {"Title": "Über", "Author": "nobody", "Comment": "a" * 2000}
     data = encode(RGB, "PNG")
-    packed = b"zTXt", b"Comment\0\0" + __import__("zlib").compress(b"a" * 2000)
+    packed = b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 2000)
     chunks = chunk(b"tEXt", b"Author\0nobody") + chunk(*packed)
     chunks += chunk(b"iTXt", b"Title\0\0\0\0\0" + "Über".encode())
     metadata = read_picture(data[:33] + chunks + data[33:]).metadata

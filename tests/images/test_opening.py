@@ -2,6 +2,7 @@ import os
 import resource
 import socket
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -133,8 +134,6 @@ def test_memory_of_a_large_image_is_bounded():
     """16 bytes a pixel; a child process would count what importing takes, too."""
     side = 4000
     row = b"\0" + bytes(side * 4)
-    import zlib
-
     packer = zlib.compressobj(1)
     packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0))
