@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,19 +15,12 @@ from keras_colorize.models.predict import both_ends, vividness
 
 
 @pytest.fixture(scope="module")
-def unet() -> keras.Model:
-    """With weights that are all different, so that none can take another's place."""
-    model = unet_generator(32, filters=4, initial_weights="keras")
-    random = np.random.default_rng(0)
-    for layer in model.layers:
-        if layer.name.endswith("normalization"):
-            layer.set_weights([random.uniform(0.5, 1.5, w.shape) for w in layer.weights])
-    return model
-
-
-@pytest.fixture(scope="module")
-def shipped() -> keras.Model:
-    return keras_colorize.load()
+def saved(random_unet, shipped, tmp_path_factory) -> Path:
+    """A folder with two plain models."""
+    folder = tmp_path_factory.mktemp("plain")
+    for name, model in {"unet": random_unet, "shipped": shipped}.items():
+        plain(model).save(folder / f"{name}.keras")
+    return folder
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -41,42 +35,34 @@ sys.modules.update(dict.fromkeys(ABSENT))
 import keras
 import numpy as np
 
-folder = sys.argv[1]
-with np.load(f"{folder}/in.npz") as file:
-    inputs = dict(file)
+folder, inputs, outputs = sys.argv[1:]
 models = {
     name: keras.saving.load_model(f"{folder}/{name}.keras") for name in ("unet", "shipped")
 }
-answers = {
-    name: models[name.partition(" ")[0]](lightness, training=False)
-    for name, lightness in inputs.items()
-}
-np.savez(f"{folder}/out.npz", **answers)
+with np.load(inputs) as file:
+    np.savez(outputs, **{name: models[name.partition(" ")[0]](file[name]) for name in file})
 """
 
 
-def test_loads_in_a_process_without_this_package(unet, shipped, tmp_path):
-    models = {"unet": unet, "shipped": shipped}
-    for name, model in models.items():
-        plain(model).save(tmp_path / f"{name}.keras")
+def test_loads_in_a_process_without_this_package(random_unet, shipped, saved, tmp_path):
+    models = {"unet": random_unet, "shipped": shipped}
     inputs = {
         "unet": noise(3, 32, 32, 1),
         "shipped": noise(2, 32, 96, 1),
         "shipped larger": noise(1, 160, 128, 1),
     }
-    np.savez(tmp_path / "in.npz", **inputs)
-    subprocess.run([sys.executable, "-c", LOAD, tmp_path], check=True)
-    with np.load(tmp_path / "out.npz") as answers:
+    paths = tmp_path / "in.npz", tmp_path / "out.npz"
+    np.savez(paths[0], **inputs)
+    subprocess.run([sys.executable, "-c", LOAD, saved, *paths], check=True)
+    with np.load(paths[1]) as answers:
         for name, lightness in inputs.items():
             expected = models[name.partition(" ")[0]](lightness, training=False)
             assert np.ptp(expected) > 0.1
             np.testing.assert_allclose(answers[name], expected, atol=1e-5)
 
 
-def test_vividness_can_still_be_set(shipped, tmp_path):
-    path = tmp_path / "plain.keras"
-    plain(shipped).save(path)
-    loaded = keras_colorize.load(path, vividness=1.0)
+def test_vividness_can_still_be_set(shipped, saved):
+    loaded = keras_colorize.load(saved / "shipped.keras", vividness=1.0)
     assert vividness(loaded) == 1.0 != vividness(shipped)
     lightness = noise(1, 32, 64, 1)
     ends = both_ends(loaded)(lightness)
@@ -103,12 +89,12 @@ def test_resizing(layer, shape):
             np.testing.assert_allclose(plain(model)(images), model(images), atol=1e-6)
 
 
-def test_mixed_precision_becomes_float32(unet):
+def test_mixed_precision_becomes_float32(random_unet):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         mixed = unet_generator(32, filters=4)
-        mixed.set_weights(unet.get_weights())
+        mixed.set_weights(random_unet.get_weights())
         lightness = noise(2, 32, 32, 1)
-        np.testing.assert_allclose(plain(mixed)(lightness), unet(lightness), atol=1e-5)
+        np.testing.assert_allclose(plain(mixed)(lightness), random_unet(lightness), atol=1e-5)
     finally:
         keras.config.set_dtype_policy("float32")
