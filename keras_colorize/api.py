@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
+from keras_colorize.exporting.formats import Format, check_format, write_format
 from keras_colorize.files import write_text
 from keras_colorize.generators import Generator, resolve
 from keras_colorize.recipe import Data, Recipe, RecipeError, load_recipe
@@ -339,27 +340,37 @@ def colorize_files(
         return streams.summary(summary)
 
 
-def export(model: "Model | None", output: str | Path) -> Path:
-    """Writes a SavedModel for TF Serving into the next version folder of `output`.
+def export(model: "Model | None", output: str | Path, *, format: Format = "saved_model") -> Path:
+    """Writes a model for TF Serving, or as a file for another runtime.
 
-    Signatures: `serving_default`, `image_bytes` -> `colorized_bytes`, a batch of encoded images
-    of any sizes -> PNG; and `predict_ab`, normalized `lightness` -> `ab`. Models with vividness
-    have both with it as a second input, too.
+    By default a SavedModel in the next version folder of `output`. Signatures: `serving_default`,
+    `image_bytes` -> `colorized_bytes`, a batch of encoded images of any sizes -> PNG; and
+    `predict_ab`, normalized `lightness` -> `ab`. Models with vividness have both with it as a
+    second input, too.
 
     Args:
         model: what `load` takes, but a SavedModel.
-        output: the model's folder, `saved_models/NAME`; versions are 1, 2 and so on in it.
+        output: the model's folder, `saved_models/NAME`; versions are 1, 2 and so on in it. For
+            other formats a file, which is replaced if it is there.
+        format: "saved_model"; "keras", a `.keras` file that loads without this package; "onnx",
+            `.onnx`; "litert", `.tflite`; or "openvino", `.xml` with `.bin` beside it. The last
+            three map `lightness` to `ends`, or to `ab` without vividness: see
+            docs/elsewhere.md.
 
     Returns:
-        The version's folder.
+        The version's folder, or the file.
 
     Raises:
-        ColorizeError: for a missing or unfit model, and for one that is a SavedModel already.
+        ColorizeError: for a missing or unfit model, for one that is a SavedModel already, for a
+            file of the wrong suffix, and where the extra that a format needs is not installed.
     """
+    check_format(format, Path(output))
     source = resolve(model)
     if source.is_saved_model:
         raise ColorizeError(f"{model}: is a SavedModel already; export a run or a .keras file")
     generator = source.load()
+    if format != "saved_model":
+        return write_format(generator, Path(output), format)
     from keras_colorize.serving.saved_model import export_saved_model
 
     return export_saved_model(generator, Path(output))

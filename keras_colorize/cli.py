@@ -12,6 +12,7 @@ import typer
 from keras_colorize import __version__
 from keras_colorize.console import GroupedOptions, progress_bar
 from keras_colorize.errors import ColorizeError
+from keras_colorize.exporting.formats import Format
 
 NAME = "keras-colorize"
 
@@ -320,13 +321,22 @@ def colorize(
 def export(
     model: Annotated[str, typer.Argument(help="A run or a .keras file.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The model's folder, saved_models/NAME.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="The model's folder, saved_models/NAME; or a file, by --format."
+        ),
     ],
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="A SavedModel, or a file for other runtimes: .keras, .onnx, .tflite or .xml."
+        ),
+    ] = "saved_model",
 ) -> None:
-    """Write a SavedModel for TF Serving into the next version folder."""
+    """Write a SavedModel for TF Serving into the next version folder, or another format."""
     from keras_colorize import api
 
-    typer.echo(api.export(model, output))
+    typer.echo(api.export(model, output, format=format))
 
 
 @app.command()

@@ -96,6 +96,8 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["colorize", "a", "-o", "b", "--prediction-size", "8"], 2, "'--prediction-size': Input"),
         (["colorize", "a.png", "-o", "b", "--model", "m"], 1, "a.png: no such file or folder"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
+        (["export", "m", "-o", "b", "--format", "tf"], 2, "Invalid value for '--format'"),
+        (["export", "m", "-o", "b", "--format", "onnx"], 1, "b: must be a file with the suffix"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
     ],
 )

@@ -4,6 +4,7 @@ One family of networks, one folder. Whatever the family, a generator maps `light
 """
 
 from keras_colorize.models.efficientnet import efficientnet_generator
+from keras_colorize.models.plain_keras import plain
 from keras_colorize.models.predict import predict_ab, set_vividness
 from keras_colorize.models.unet import load_torch_weights, patch_discriminator, unet_generator
 
@@ -11,6 +12,7 @@ __all__ = [
     "efficientnet_generator",
     "load_torch_weights",
     "patch_discriminator",
+    "plain",
     "predict_ab",
     "set_vividness",
     "unet_generator",

@@ -1,0 +1,1 @@
+"""Generators as files for other runtimes: tensors in, tensors out."""
