@@ -115,13 +115,13 @@ def cleaned(exif: bytes) -> bytes:
     result = bytearray(exif)
     order = byte_order(exif)
     try:
-        directory, pointer = first_directory(exif)
+        directory, end = first_directory(exif)
         if number(exif, directory, ORIENTATION) is not None:
             entry = directory[ORIENTATION]
             code = "H" if entry.type == _SHORT else "I"
             struct.pack_into(order + code, result, entry.position, 1)
-        (next_directory,) = struct.unpack_from(order + "I", exif, pointer)
-        struct.pack_into(order + "I", result, pointer, 0)
+        (next_directory,) = struct.unpack_from(order + "I", exif, end)
+        struct.pack_into(order + "I", result, end, 0)
     except struct.error:
         return b""
     try:
@@ -153,21 +153,19 @@ def from_tiff(tiff: bytes, offset: int) -> bytes:
         main = {tag: directory[tag] for tag in _TEXTS if tag in directory}
         below = {}
         for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
-            pointer = number(tiff, directory, tag)
-            if pointer:
-                below[tag] = read_directory(tiff, pointer)[0]
+            place = number(tiff, directory, tag)
+            if place:
+                below[tag] = read_directory(tiff, place)[0]
     except struct.error:
         return b""
     if not main and not below:
         return b""
     order = byte_order(tiff)
     start = 8 + _size(main, len(below))
-    pointers, packed = {}, b""
+    packed = b""
     for tag, entries in below.items():
-        pointers[tag] = start + len(packed)
-        packed += pack(order, entries, pointers[tag])
-    for tag, pointer in pointers.items():
-        main[tag] = Entry(_LONG, 1, struct.pack(order + "I", pointer), 0)
+        main[tag] = pointer(order, start + len(packed))
+        packed += pack(order, entries, start + len(packed))
     mark = b"MM\0*" if order == ">" else b"II*\0"
     return mark + struct.pack(order + "I", 8) + pack(order, main, 8) + packed
 
@@ -178,12 +176,17 @@ def directories(exif: bytes) -> tuple[Directory, dict[int, Directory]]:
         main = first_directory(exif)[0]
         below = {}
         for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
-            pointer = number(exif, main, tag)
-            if pointer:
-                below[tag] = read_directory(exif, pointer)[0]
+            place = number(exif, main, tag)
+            if place:
+                below[tag] = read_directory(exif, place)[0]
     except struct.error:
         return {}, {}
     return {tag: main[tag] for tag in _TEXTS if tag in main}, below
+
+
+def pointer(order: str, place: int) -> Entry:
+    """The value of a tag that leads to the directory at `place`."""
+    return Entry(_LONG, 1, struct.pack(order + "I", place), 0)
 
 
 def pack(order: str, entries: Directory, start: int) -> bytes:

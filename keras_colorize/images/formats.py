@@ -4,7 +4,7 @@ import functools
 import importlib.util
 from pathlib import Path, PurePath
 
-from keras_colorize.images.opening import RefusedError, named_errors, read_start
+from keras_colorize.images.opening import START, RefusedError, named_errors, open_stream
 
 MAX_PIXELS = 2**28
 """Larger images (over 268 megapixels) are refused before they are decoded."""
@@ -89,8 +89,10 @@ def content_suffix(source: Path | str | bytes) -> str:
         ColorizeError: the file cannot be opened or is no image.
     """
     with named_errors(source):
-        start = source[:64] if isinstance(source, bytes) else read_start(source)
-        return KINDS[kind_of(start)][0]
+        if isinstance(source, bytes):
+            return KINDS[kind_of(source[:START])][0]
+        with open_stream(source) as (_, start):
+            return KINDS[kind_of(start)][0]
 
 
 @functools.cache

@@ -7,13 +7,14 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from keras_colorize.errors import ColorizeError
 
 # Pixels of 268 megapixels with four channels of 16 bits; nothing that is read needs more.
 _MAX_BYTES = 2**31
 
-_START = 64  # Bytes that tell the kind.
+START = 64  # Bytes that tell the kind.
 
 _LONGEST_NAME, _LONGEST_REASON = 1000, 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -69,13 +70,11 @@ def open_file(path: Path | str) -> int:
     return descriptor
 
 
-def read_start(path: Path | str) -> bytes:
-    """The first bytes of a file, enough to tell its kind."""
-    descriptor = open_file(path)
-    try:
-        return os.pread(descriptor, _START, 0)
-    finally:
-        os.close(descriptor)
+@contextlib.contextmanager
+def open_stream(path: Path | str) -> Iterator[tuple[BinaryIO, bytes]]:
+    """Opens a regular file, as `open_file`; also gives its first bytes, which tell its kind."""
+    with open(path, "rb", opener=lambda name, _: open_file(name)) as stream:
+        yield stream, os.pread(stream.fileno(), START, 0)
 
 
 def _reason(error: Exception) -> str:

@@ -10,11 +10,10 @@ from PIL import Image
 from keras_colorize.files import whole_file
 from keras_colorize.images import tiff
 from keras_colorize.images.arrays import to_uint8
-from keras_colorize.images.formats import suffix_of
-from keras_colorize.images.opening import RefusedError, named_errors
+from keras_colorize.images.formats import kind_of, suffix_of
+from keras_colorize.images.opening import RefusedError, named_errors, open_stream
 from keras_colorize.images.picture import Metadata, Picture
 from keras_colorize.images.pillow import open_image
-from keras_colorize.images.reading import read_file
 from keras_colorize.images.writing import (
     JPEG_QUALITY,
     join,
@@ -38,14 +37,12 @@ def count_pages(path: Path | str) -> int:
     Raises:
         ColorizeError: the file cannot be read.
     """
-    with named_errors(path):
-        kind, data = read_file(path)
+    with named_errors(path), open_stream(path) as (stream, start):
+        kind = kind_of(start)
         if kind == "TIFF":
-            with tiff.open_tiff(io.BytesIO(data)) as file:
+            with tiff.open_tiff(stream) as file:
                 return sum(1 for _ in tiff.pages(file))
-        if kind in _ANIMATED:
-            return getattr(open_image(kind, io.BytesIO(data)), "n_frames", 1)
-        return 1
+        return getattr(open_image(kind, stream), "n_frames", 1) if kind in _ANIMATED else 1
 
 
 def frame_durations(path: Path | str) -> list[int]:
@@ -58,17 +55,17 @@ def frame_durations(path: Path | str) -> list[int]:
     Raises:
         ColorizeError: the file cannot be read.
     """
-    with named_errors(path):
-        kind, data = read_file(path)
+    with named_errors(path), open_stream(path) as (stream, start):
+        kind = kind_of(start)
         if kind not in _ANIMATED:
             return [0] * count_pages(path)
-        image = open_image(kind, io.BytesIO(data))
+        image = open_image(kind, stream)
         durations = []
         for frame in range(getattr(image, "n_frames", 1)):
             image.seek(frame)
             image.load()
-            has_duration = not (frame == 0 and image.info.get("default_image"))
-            durations.append(round(image.info.get("duration", 0)) if has_duration else 0)
+            is_default = frame == 0 and image.info.get("default_image")
+            durations.append(0 if is_default else round(image.info.get("duration", 0)))
         return durations
 
 
@@ -106,9 +103,7 @@ def write_pages(
         if kind not in _ANIMATED:
             raise RefusedError(f"{kind} holds a single image; write a .tif, .gif or .png")
         if len({image.rgb.shape for image in images}) > 1:
-            raise RefusedError(
-                "the frames of an animation must have one size; write a .tif instead"
-            )
+            raise RefusedError("frames must have one size; write a .tif instead")
         durations = [100] * len(images) if durations is None else [*durations]
         if len(durations) != len(images):
             raise RefusedError(f"{len(images)} frames, but {len(durations)} durations")

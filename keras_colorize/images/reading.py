@@ -12,7 +12,14 @@ from keras_colorize.images import jpeg, pillow, png, tiff
 from keras_colorize.images.arrays import on_white
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import MAX_PIXELS, check_size, kind_of
-from keras_colorize.images.opening import RefusedError, name_of, named_errors, open_file
+from keras_colorize.images.opening import (
+    START,
+    RefusedError,
+    name_of,
+    named_errors,
+    open_file,
+    open_stream,
+)
 from keras_colorize.images.picture import Picture
 
 _HEADER = 2**16  # Bytes in which most headers end.
@@ -67,11 +74,10 @@ def picture_size(path: Path) -> tuple[int, int]:
         ColorizeError: as `read_picture`, as far as the header tells.
     """
     with named_errors(path):
-        with open(path, "rb", opener=lambda name, _: open_file(name)) as file:
-            start = os.pread(file.fileno(), _HEADER, 0)
+        with open_stream(path) as (file, start):
             kind = kind_of(start)
             if kind == "JPEG":
-                size = _jpeg_size(start, file)
+                size = _jpeg_size(file)
             elif kind == "TIFF":
                 with tiff.open_tiff(file) as opened:
                     page = next(tiff.pages(opened))
@@ -90,11 +96,11 @@ def read_file(source: Path | str | bytes) -> tuple[str, bytes]:
         OSError: it cannot be read.
     """
     if isinstance(source, bytes):
-        return kind_of(source[:_HEADER]), source
+        return kind_of(source[:START]), source
     descriptor = open_file(source)
     # Neither a buffer nor pathlib: both take their time, as many small files tell.
     with io.FileIO(descriptor) as file:
-        kind = kind_of(os.pread(descriptor, 64, 0))
+        kind = kind_of(os.pread(descriptor, START, 0))
         return kind, file.readall()
 
 
@@ -128,10 +134,11 @@ def _decode(kind: str, data: bytes, page: int, max_pixels: int, allow_damaged: b
     return pillow.decode(kind, io.BytesIO(data), page, max_pixels, allow_damaged)
 
 
-def _jpeg_size(start: bytes, file: BinaryIO) -> tuple[int, int]:
-    """The size of a JPEG: its header may hold much before it."""
+def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
+    """The size of a JPEG, whose header may hold much before it."""
+    start = file.read(_HEADER)
     try:
         header = jpeg.read_header(start)
-    except Exception:
-        header = jpeg.read_header(file.read())
+    except RefusedError:
+        header = jpeg.read_header(start + file.read())
     return header.width, header.height

@@ -218,7 +218,7 @@ def _encode_tiff(pixels: np.ndarray, metadata: Metadata, quality: int) -> bytes:
 
 def write_tiff_page(writer: "tifffile.TiffWriter", pixels: np.ndarray, metadata: Metadata) -> None:
     """Writes a page, with the metadata that is not EXIF's own."""
-    texts, below = exif.directories(metadata.exif)
+    texts, _ = exif.directories(metadata.exif)
     tags: list[tuple[int, int, int, Any, bool]] = [
         (tag, 2, entry.count, entry.value, True) for tag, entry in texts.items()
     ]
@@ -227,8 +227,6 @@ def write_tiff_page(writer: "tifffile.TiffWriter", pixels: np.ndarray, metadata:
         tags.append((0x010E, 2, len(description), description, True))
     if metadata.xmp:
         tags.append((700, 1, len(metadata.xmp), metadata.xmp, True))
-    # Their places are entered when the file is complete.
-    tags += [(tag, 4, 1, 0, True) for tag in below]
     writer.write(
         pixels,
         photometric="rgb",
@@ -244,15 +242,20 @@ def write_tiff_page(writer: "tifffile.TiffWriter", pixels: np.ndarray, metadata:
 
 
 def _with_exif_directories(tiff: bytes, exif_data: bytes) -> bytes:
-    """Appends the EXIF and GPS directories to a TIFF file, in its byte order."""
+    """Appends the EXIF and GPS directories to a TIFF file, in its byte order.
+
+    The main directory is written anew behind them, since tifffile writes no pointers to them.
+    """
     order = exif.byte_order(tiff)
     result = bytearray(tiff)
     main = exif.first_directory(tiff)[0]
     for tag, directory in exif.directories(exif_data)[1].items():
         result += bytes(len(result) % 2)
-        struct.pack_into(order + "I", result, main[tag].position, len(result))
+        main[tag] = exif.pointer(order, len(result))
         result += exif.pack(order, directory, len(result))
-    return bytes(result)
+    result += bytes(len(result) % 2)
+    struct.pack_into(order + "I", result, 4, len(result))
+    return bytes(result + exif.pack(order, main, len(result)))
 
 
 def _encode_bmp(pixels: np.ndarray, metadata: Metadata, quality: int) -> bytes:

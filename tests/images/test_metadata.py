@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def test_exif_data_goes_from_format_to_format(suffix, order):
     source = Metadata(exif=exif(1, order=order), xmp=UPRIGHT_XMP)
     data = encode_image(suffix, RGB, metadata=source)
     metadata = read_picture(data).metadata
-    assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
+    if suffix != ".jxl":  # Its plugin does not read XMP.
+        assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
     again = read_picture(encode_image(".jpg", RGB, metadata=metadata)).metadata
     with Image.open(io.BytesIO(encode_image(".jpg", RGB, metadata=again))) as image:
         tags = image.getexif()
@@ -78,7 +80,7 @@ def test_resolution_of_exif_data_and_of_a_turned_image():
 def test_texts_of_a_png(tmp_path):
     texts = {"Title": "Über", "Author": "nobody", "Comment": "a" * 2000}
     data = encode(RGB, "PNG")
-    packed = b"zTXt", b"Comment\0\0" + __import__("zlib").compress(b"a" * 2000)
+    packed = b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 2000)
     chunks = chunk(b"tEXt", b"Author\0nobody") + chunk(*packed)
     chunks += chunk(b"iTXt", b"Title\0\0\0\0\0" + "Über".encode())
     metadata = read_picture(data[:33] + chunks + data[33:]).metadata

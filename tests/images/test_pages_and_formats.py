@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from image_files import ALPHA, RGB, RGB16, SMOOTH, encode, exif, tiff
 from PIL import Image
 
@@ -63,8 +64,6 @@ def test_pages_of_a_tiff(tmp_path):
 
 def test_a_thumbnail_in_a_tiff_is_no_page(tmp_path):
     path = tmp_path / "a.tif"
-    import tifffile
-
     with tifffile.TiffWriter(path) as writer:
         writer.write(RGB[:2], photometric="rgb", subfiletype=1)
         writer.write(RGB, photometric="rgb")

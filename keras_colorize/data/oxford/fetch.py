@@ -19,20 +19,13 @@ from keras_colorize.data.oxford.annotations import INSTALL, SUBSETS, read_annota
 from keras_colorize.data.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, whole_file
-from keras_colorize.images import read_rgb, write_image
+from keras_colorize.images import content_suffix, read_rgb, write_image
 
 if TYPE_CHECKING:
     from keras_colorize.data.oxford.download import Missing
 
-# What `read_rgb` reads, by the first bytes; the address may say otherwise.
-_SUFFIXES = {
-    b"\xff\xd8\xff": ".jpg",
-    b"\x89PNG": ".png",
-    b"RIFF": ".webp",
-    b"BM": ".bmp",
-    b"II": ".tif",
-    b"MM": ".tif",
-}
+# Several images are decoded at a time, and strangers made them: 67 megapixels at most.
+_MAX_PIXELS = 2**26
 
 _LONGEST_JPEG_SIDE = 65_500
 
@@ -212,7 +205,7 @@ async def _keep(
     except ColorizeError as error:
         manifest.record_missing(address, FAILED, str(error))
         return
-    suffix = next(suffix for magic, suffix in _SUFFIXES.items() if body.startswith(magic))
+    suffix = content_suffix(body)
     file = f"{subset}/{_stem(address)}{suffix if shrunk is None else '.jpg'}"
     data = await asyncio.to_thread(_write, output / file, body if shrunk is None else shrunk)
     manifest.record_done(address, file, len(data), hashlib.sha256(data).hexdigest())
@@ -227,7 +220,7 @@ def _decode(body: bytes, resize: int | None) -> np.ndarray | None:
     Raises:
         ColorizeError: it is no picture, or no JPEG can hold it.
     """
-    rgb = read_rgb(body)
+    rgb = read_rgb(body, max_pixels=_MAX_PIXELS)
     height, width = rgb.shape[:2]
     if resize is None or min(height, width) <= resize:
         return None
