@@ -64,7 +64,7 @@ def decoded_bytes(source: Path, pages: int) -> int:
         size = width * height * _pixel_bytes(source, kind) * pages
     if size > MAX_BYTES:
         raise ColorizeError(
-            f"{source}: {size / 1e9:.1f} GB when decoded; at most {MAX_BYTES / 1e9:.1f} GB are "
+            f"{source}: {size / 1e6:.0f} MB when decoded; at most {MAX_BYTES / 1e6:.0f} MB are "
             "taken; shrink it or split it"
         )
     return size
@@ -74,7 +74,9 @@ def _pixel_bytes(source: Path, kind: str) -> int:
     """The most bytes that a decoded pixel of a file can have."""
     if kind == ".jpg":
         return 3
-    if kind in (".webp", ".gif", ".bmp"):
+    if kind == ".webp":
+        return 5  # What its decoder takes besides.
+    if kind in (".gif", ".bmp"):
         return 4
     if kind != ".png":
         return 8

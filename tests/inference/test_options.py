@@ -186,7 +186,7 @@ def test_what_takes_too_much_memory_is_refused_by_its_header(colorize, gray, mon
     summary = colorize(names, "out")
     assert [path.name for path in summary.done] == names[:2]
     assert [path.name for path, _ in summary.failed] == names[2:]
-    assert all("GB when decoded; at most" in reason for _, reason in summary.failed)
+    assert all("MB when decoded; at most" in reason for _, reason in summary.failed)
 
 
 def test_a_full_disk_ends_the_batch(colorize, gray, monkeypatch):
