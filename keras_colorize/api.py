@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_colorize import pretrained
 from keras_colorize.console import progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
@@ -104,6 +105,9 @@ def fit(
 
 def load(model: "Model | None" = None, *, vividness: float | None = None) -> "keras.Model":
     """Loads a generator for inference.
+
+    Load only SavedModels that you trust: one runs whatever operations it holds, reading and
+    writing files included. `.keras` files run no code of their own.
 
     Args:
         model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
@@ -340,13 +344,19 @@ def colorize_files(
         return streams.summary(summary)
 
 
-def export(model: "Model | None", output: str | Path, *, format: Format = "saved_model") -> Path:
+def export(
+    model: "Model | None",
+    output: str | Path,
+    *,
+    format: Format = "saved_model",
+    max_megapixels: float | None = None,
+) -> Path:
     """Writes a model for TF Serving, or as a file for another runtime.
 
     By default a SavedModel in the next version folder of `output`. Signatures: `serving_default`,
     `image_bytes` -> `colorized_bytes`, a batch of encoded images of any sizes -> PNG; and
     `predict_ab`, normalized `lightness` -> `ab`. Models with vividness have both with it as a
-    second input, too.
+    second input, too. MODEL_CARD.md stands beside, and recipe.toml for a run or a pretrained model.
 
     Args:
         model: what `load` takes, but a SavedModel.
@@ -356,6 +366,7 @@ def export(model: "Model | None", output: str | Path, *, format: Format = "saved
             `.onnx`; "litert", `.tflite`; or "openvino", `.xml` with `.bin` beside it. The last
             three map `lightness` to `ends`, or to `ab` without vividness: see
             docs/elsewhere.md.
+        max_megapixels: a server with the SavedModel refuses larger images; by default 64.
 
     Returns:
         The version's folder, or the file.
@@ -371,9 +382,14 @@ def export(model: "Model | None", output: str | Path, *, format: Format = "saved
     generator = source.load()
     if format != "saved_model":
         return write_format(generator, Path(output), format)
-    from keras_colorize.serving.saved_model import export_saved_model
+    from keras_colorize.serving.saved_model import MAX_MEGAPIXELS, export_saved_model
 
-    return export_saved_model(generator, Path(output))
+    return export_saved_model(
+        generator,
+        Path(output),
+        max_megapixels=MAX_MEGAPIXELS if max_megapixels is None else max_megapixels,
+        texts=_card_and_recipe(source),
+    )
 
 
 def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
@@ -396,6 +412,27 @@ def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
     from keras_colorize.evaluation.plots import plot_history
 
     return plot_history(rows, Path(output or run.report_folder))
+
+
+def _card_and_recipe(source: Generator) -> dict[str, str]:
+    """The files that stand beside an exported model: name -> text."""
+    shipped = pretrained.MODELS.get(source.name)
+    if shipped is not None and source.path == shipped.path:
+        recipe = shipped.path.with_suffix(".toml").read_text(encoding="utf-8")
+        return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), "recipe.toml": recipe}
+    card = f"# {source.name}\n\nColorizes gray images; exported by keras-colorize.\n"
+    if source.run is None:
+        return {"MODEL_CARD.md": f"{card}\nHow it was trained is not known.\n"}
+    epochs = source.run.history
+    if epochs:
+        best = min(epochs, key=lambda row: row["val_l1_loss"])
+        card += (
+            f"\nTrained by `recipe.toml`; the best of {len(epochs)} epochs, epoch {best['epoch']}. "
+            f"On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
+            f"{best['val_delta_e_76']:.2f}.\n"
+        )
+    recipe = source.run.recipe_file.read_text(encoding="utf-8")
+    return {"MODEL_CARD.md": card, "recipe.toml": recipe}
 
 
 def _unique_names(models: Sequence[Generator]) -> list[str]:

@@ -137,10 +137,10 @@ def evaluate(
     size: SizeOption = None,
 ) -> None:
     """Judge a model by unseen pictures, beside leaving them gray."""
-    from keras_colorize import Run
+    from keras_colorize.generators import resolve
 
-    if output is None and (Path(model) / "recipe.toml").is_file():
-        output = Run(model).report_folder
+    if output is None and (run := resolve(model).run):
+        output = run.report_folder
     _judge([model], pictures, output, size)
 
 
@@ -332,11 +332,47 @@ def export(
             help="A SavedModel, or a file for other runtimes: .keras, .onnx, .tflite or .xml."
         ),
     ] = "saved_model",
+    max_megapixels: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="The server refuses larger images; 64 by default."),
+    ] = None,
 ) -> None:
     """Write a SavedModel for TF Serving into the next version folder, or another format."""
     from keras_colorize import api
 
-    typer.echo(api.export(model, output, format=format))
+    typer.echo(api.export(model, output, format=format, max_megapixels=max_megapixels))
+
+
+@app.command()
+def request(
+    url: Annotated[
+        str, typer.Argument(help="http://HOST:8501/v1/models/NAME, or grpc://HOST:8500.")
+    ],
+    image: Annotated[Path, typer.Argument(help="A JPEG, PNG, GIF or BMP file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")],
+    model: Annotated[str | None, typer.Option(help="The model's name, for gRPC alone.")] = None,
+    vividness: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="0: faithful; 1: vivid; by default the model's own."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait, with repetitions.")
+    ] = 60.0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> None:
+    """Colorize an image on a server that runs an exported model."""
+    from keras_colorize.files import whole_file
+    from keras_colorize.serving import Client
+
+    if output.suffix.lower() != ".png":
+        raise ColorizeError(f"{output}: servers answer with PNG; choose a name that ends in .png")
+    if output.exists() and not force:
+        raise ColorizeError(f"{output}: is there already; --force overwrites it")
+    client = Client(url, model=model, timeout=timeout)
+    colorized = client.colorize(image.read_bytes(), vividness)
+    with whole_file(output) as beside:
+        beside.write_bytes(colorized)
+    typer.echo(output)
 
 
 @app.command()

@@ -109,7 +109,8 @@ def resolve(model: "Model | None") -> Generator:
         path = "saved_models" / path
     if path.is_file():
         return Generator(_short_name(path), path)
-    if (path / "recipe.toml").is_file():
+    # An exported model has its recipe beside it, too.
+    if (path / "recipe.toml").is_file() and not (path / "saved_model.pb").is_file():
         run = Run(path)
         if "best" not in run.models:
             raise ColorizeError(f"{path}: has no model yet; its first epoch is not finished")

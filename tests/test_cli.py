@@ -60,8 +60,8 @@ def test_help_names_every_command(call):
     assert output.startswith("Usage: keras-colorize [OPTIONS] COMMAND")
     commands = re.findall(r"^  ([a-z]+)  ", output.partition("Commands:")[2], re.MULTILINE)
     assert commands == [
-        *("fit", "evaluate", "compare", "colorize", "export", "plot", "models", "recipes"),
-        *("validate", "data"),
+        *("fit", "evaluate", "compare", "colorize", "export", "request", "plot"),
+        *("models", "recipes", "validate", "data"),
     ]
 
 
@@ -98,6 +98,9 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
         (["export", "m", "-o", "b", "--format", "tf"], 2, "Invalid value for '--format'"),
         (["export", "m", "-o", "b", "--format", "onnx"], 1, "b: must be a file with the suffix"),
+        (["request", "http://a", "b.png", "-o", "c.png"], 1, "http://a: must be http://HOST:8501"),
+        (["request", "grpc://a", "b.png", "-o", "c.png"], 1, "grpc://a: name the model"),
+        (["request", "grpc://a", "b.png", "-o", "c.jpg"], 1, "c.jpg: servers answer with PNG"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
     ],
 )

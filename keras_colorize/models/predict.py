@@ -65,20 +65,11 @@ def predict_ab(generator: keras.Model, lightness: tf.Tensor, size: int | None = 
 def resize(
     images: tf.Tensor, height: Integer, width: Integer, shape: tuple[Integer, Integer]
 ) -> tf.Tensor:
-    """Resizes (N, H, W, C) to `shape`: bicubic along sides that grow, by area where they shrink."""
-    grows = (height < shape[0]) | (width < shape[1])
-    if tf.is_tensor(grows):
-        images = tf.cond(grows, lambda: _grow(images, height, width, shape), lambda: images)
-    elif grows:
-        images = _grow(images, height, width, shape)
-    return tf.image.resize(images, shape, method="area")
-
-
-def _grow(
-    images: tf.Tensor, height: Integer, width: Integer, shape: tuple[Integer, Integer]
-) -> tf.Tensor:
-    grown = (tf.maximum(height, shape[0]), tf.maximum(width, shape[1]))
-    return tf.image.resize(tf.cast(images, tf.float32), grown, method="bicubic")
+    """Resizes (N, H, W, C) to `shape`: by area along sides that shrink, bicubic where they grow."""
+    # First what shrinks: the images are large, and need not be float32 for it.
+    least = tf.minimum if tf.is_tensor(height) else min
+    shrunk = (least(height, shape[0]), least(width, shape[1]))
+    return tf.image.resize(tf.image.resize(images, shrunk, method="area"), shape, method="bicubic")
 
 
 def has_vividness(generator: keras.Model) -> bool:

@@ -11,14 +11,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from skimage.color import rgb2lab
-from tensorflow.core.framework import tensor_pb2
 
 import keras_colorize
-from keras_colorize.models import efficientnet_generator, unet_generator
+from keras_colorize import api, pretrained
+from keras_colorize.color import normalize, render
+from keras_colorize.generators import resolve
+from keras_colorize.models import unet_generator
 from keras_colorize.models.predict import both_ends, vividness
+from keras_colorize.recipe import load_recipe
+from keras_colorize.serving import colorizing
 from keras_colorize.serving.saved_model import export_saved_model, load_predict_ab
-
-SIZES = ((40, 56), (32, 32), (75, 20), (120, 150))  # height, width
+from keras_colorize.training.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -37,37 +40,25 @@ def folder(generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.fixture(scope="module")
-def pictures() -> list[np.ndarray]:
-    random = np.random.default_rng(1)
-    smooth = [
-        np.asarray(
-            Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8)).resize((width, height))
-        )
-        for height, width in SIZES
-    ]
-    # The last with the grain of coloured dots, which shrinking averages.
-    return [
-        *smooth[:-1],
-        (smooth[-1] // 2 + random.integers(0, 128, smooth[-1].shape)).astype("u1"),
-    ]
-
-
-def encode(rgb: np.ndarray, form: str) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, form)
-    return file.getvalue()
-
-
-# TensorFlow alone: importing Keras, us, or the colour operations' package fails.
+# TensorFlow alone, and TF Serving's messages: importing Keras, us, or tensorflow-io fails.
 SERVE = """
 import sys
 ABSENT = ("keras", "keras_colorize", "tensorflow_io")
 sys.modules.update(dict.fromkeys(ABSENT))
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 model = tf.saved_model.load(sys.argv[1])
+replayed = []
+for record in tf.data.TFRecordDataset(
+    sys.argv[1] + "/assets.extra/tf_serving_warmup_requests"
+).as_numpy_iterator():
+    request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+    inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+    model.signatures[request.model_spec.signature_name](**inputs)
+    replayed.append(request.model_spec.signature_name)
+assert sorted(replayed) == sorted(model.signatures), replayed
 with np.load(sys.argv[2]) as file:
     images = [bytes(file[name]) for name in sorted(set(file) - {"lightness"})]
     lightness = file["lightness"]
@@ -83,7 +74,7 @@ np.savez(
 
 
 def test_serves_in_a_process_with_tensorflow_alone(
-    generator: keras.Model, folder: Path, pictures: list[np.ndarray], tmp_path: Path
+    generator: keras.Model, folder: Path, pictures: list[np.ndarray], encode, tmp_path: Path
 ) -> None:
     forms = ("GIF", "BMP", "JPEG", "PNG")
     lightness = np.random.default_rng(2).uniform(-1, 1, (5, 32, 32, 1)).astype("float32")
@@ -115,30 +106,10 @@ def test_serves_in_a_process_with_tensorflow_alone(
             assert np.abs(colorized.astype(int) - offline).mean() < (2 if form == "JPEG" else 0.3)
 
 
-@pytest.mark.parametrize("mode", ["P", "L", "RGB", "RGBA"])
-def test_serves_every_bmp(folder: Path, pictures: list[np.ndarray], mode: str) -> None:
-    """TensorFlow's decoder takes the indices of a palette for gray levels."""
-    picture = Image.fromarray(pictures[0])
-    picture = picture.quantize(16) if mode == "P" else picture.convert(mode)
-    file = io.BytesIO()
-    picture.save(file, "BMP")
-    serve = tf.saved_model.load(folder / "1").signatures["serving_default"]
-    answer = serve(image_bytes=tf.constant([file.getvalue()]))["colorized_bytes"][0].numpy()
-    before = rgb2lab(picture.convert("RGB"))
-    after = rgb2lab(np.asarray(Image.open(io.BytesIO(answer))))
-    assert np.abs(after[..., 0] - before[..., 0]).max() < 0.6
-
-
 def test_a_saved_model_is_not_exported_again(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(keras_colorize.ColorizeError, match="is a SavedModel already"):
         keras_colorize.export(folder, tmp_path / "again")
     assert not (tmp_path / "again").exists()
-
-
-def test_every_export_is_a_new_version(generator: keras.Model, tmp_path: Path) -> None:
-    (tmp_path / "7").mkdir()
-    assert export_saved_model(generator, tmp_path).name == "8"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["7", "8"]
 
 
 def test_loads_as_a_keras_model_again(generator: keras.Model, folder: Path) -> None:
@@ -152,43 +123,16 @@ def test_no_saved_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(keras_colorize.ColorizeError, match="no SavedModel with predict_ab"):
         keras_colorize.load(tmp_path)
+    model = unet_generator(filters=1)
     with pytest.raises(keras_colorize.ColorizeError, match="is a file, must be a folder"):
-        export_saved_model(unet_generator(filters=1), tmp_path / "saved_model.pb")
+        export_saved_model(model, tmp_path / "saved_model.pb")
+    with pytest.raises(keras_colorize.ColorizeError, match="must be above 0"):
+        export_saved_model(model, tmp_path / "new", max_megapixels=0)
 
 
-def test_warmup_requests_are_what_tf_serving_reads(folder: Path) -> None:
-    path = folder / "1" / "assets.extra" / "tf_serving_warmup_requests"
-    signatures = []
-    for record in tf.data.TFRecordDataset(str(path)):
-        # PredictionLog.predict_log = 6, PredictLog.request = 1, as in TF Serving's apis/*.proto.
-        request = only_field(only_field(record.numpy(), 6), 1)
-        fields = read_fields(request)
-        signatures.append(only_field(fields[1][0], 3).decode())
-        ((name, tensor),) = [(only_field(m, 1), only_field(m, 2)) for m in fields[2]]
-        proto = tensor_pb2.TensorProto.FromString(tensor)
-        value = tf.make_ndarray(proto)
-        answer = tf.saved_model.load(folder / "1").signatures[signatures[-1]](
-            **{name.decode(): tf.constant(value)}
-        )
-        assert len(answer) == 1
-    assert signatures == ["serving_default", "predict_ab"]
-
-
-@pytest.fixture(scope="module")
-def vivid(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
-    """A generator of any size with vividness 0.25, and its SavedModel."""
-    model = efficientnet_generator(
-        encoder_weights="none", decoder_filters=(8, 8, 8, 8), vividness=0.25
-    )
-    random = np.random.default_rng(0)
-    for name in ("faithful_ab", "class_logits"):
-        kernel = model.get_layer(name).kernel
-        kernel.assign(random.normal(0, 0.3, kernel.shape))
-    folder = tmp_path_factory.mktemp("saved_models") / "vivid"
-    return model, export_saved_model(model, folder)
-
-
-def test_vividness_is_served(vivid: tuple[keras.Model, Path], pictures: list[np.ndarray]) -> None:
+def test_vividness_is_served(
+    vivid: tuple[keras.Model, Path], pictures: list[np.ndarray], encode
+) -> None:
     model, version = vivid
     signatures = tf.saved_model.load(version).signatures
     png = [encode(rgb, "PNG") for rgb in pictures]
@@ -203,6 +147,119 @@ def test_vividness_is_served(vivid: tuple[keras.Model, Path], pictures: list[np.
         assert np.abs(served.astype(int) - offline).mean() < 0.5
     own = signatures["serving_default"](image_bytes=tf.constant(png))["colorized_bytes"]
     assert own[2] == answers[2]
+    # One for all, or one each.
+    colorize = signatures["colorize"]
+    same = colorize(image_bytes=tf.constant(png), vividness=tf.constant(0.25))["colorized_bytes"]
+    np.testing.assert_array_equal(same, own)
+    for shares, message in (([0.5, 0.5], "broadcast|compatible"), (1.5, "must be in 0..1")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            colorize(image_bytes=tf.constant(png), vividness=tf.constant(shares))
+
+
+def test_one_bad_image_fails_the_request_and_is_named(vivid: tuple[keras.Model, Path], encode):
+    serve = tf.saved_model.load(vivid[1]).signatures["serving_default"]
+    good = encode(np.zeros((8, 8), "u1"), "PNG")
+    large = encode(np.zeros((200, 101), "u1"), "PNG")
+    for bad, reason in ((b"nonsense", "is no JPEG"), (good[:-20], "is damaged"), (large, "has ")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=rf"image_bytes\[1\]: {reason}"):
+            serve(image_bytes=tf.constant([good, bad, good]))
+    assert len(serve(image_bytes=tf.constant([good]))["colorized_bytes"]) == 1
+
+
+def test_orientation_and_alpha_are_served(vivid: tuple[keras.Model, Path], pictures, encode):
+    serve = tf.saved_model.load(vivid[1]).signatures["serving_default"]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    alpha = np.random.default_rng(0).integers(0, 256, pictures[0].shape[:2], np.uint8)
+    rgba = np.dstack([pictures[0], alpha])
+    images = [encode(pictures[0], "JPEG", exif=exif), encode(rgba, "PNG")]
+    turned, kept = serve(image_bytes=tf.constant(images))["colorized_bytes"].numpy()
+    assert Image.open(io.BytesIO(turned)).size == pictures[0].shape[:2]
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(kept)))[..., 3], alpha)
+
+
+def test_strips_join(pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of a few rows give what one strip gives, but for rounding."""
+    ab = tf.constant(np.random.default_rng(0).uniform(-0.4, 0.4, (1, 32, 64, 2)), tf.float32)
+    one = [colorizing._recolor(tf.constant(rgb), ab) for rgb in pictures]
+    monkeypatch.setattr(colorizing, "_STRIP_PIXELS", 1000)
+    for rgb, whole in zip(pictures, one, strict=True):
+        joined = colorizing._recolor(tf.constant(rgb), ab)
+        assert joined.shape == rgb.shape
+        assert np.abs(joined.numpy().astype(int) - whole).max() <= 1
+        large = tf.image.resize(ab, rgb.shape[:2], method="bicubic")[0]
+        rendered = render(normalize(rgb)[0], large).numpy()
+        assert np.abs(rendered.astype(int) - whole).max() <= 2
+
+
+def test_empty_batches_and_unfit_sides(generator, folder: Path, vivid: tuple[keras.Model, Path]):
+    any_size = tf.saved_model.load(vivid[1]).signatures
+    fixed = tf.saved_model.load(folder / "1").signatures
+    nothing = any_size["serving_default"](image_bytes=tf.constant([], tf.string))
+    assert nothing["colorized_bytes"].shape == (0,)
+    assert fixed["predict_ab"](lightness=tf.zeros((0, 32, 32, 1)))["ab"].shape == (0, 32, 32, 2)
+    empty = tf.zeros((0, 64, 32, 1))
+    assert any_size["predict_ab"](lightness=empty)["ab"].shape == (0, 64, 32, 2)
+    assert any_size["predict_both_ends"](lightness=empty)["ends"].shape == (0, 16, 8, 4)
+    assert any_size["predict_ab"](lightness=tf.zeros((1, 64, 96, 1)))["ab"].shape == (1, 64, 96, 2)
+    for sides in ((31, 32), (64, 48), (0, 32)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must be multiples of 32, not"):
+            any_size["predict_ab"](lightness=tf.zeros((1, *sides, 1)))
+
+
+def test_weights_are_stored_once(vivid: tuple[keras.Model, Path]) -> None:
+    model, version = vivid
+    stored = sum(
+        int(np.prod(shape))
+        for name, shape in tf.train.list_variables(str(version / "variables" / "variables"))
+        if name.endswith("VARIABLE_VALUE")
+    )
+    assert stored <= model.count_params()
+
+
+def test_card_and_recipe_stand_beside(tmp_path: Path, monkeypatch) -> None:
+    """And do not make a run of the SavedModel, which is the next version."""
+    monkeypatch.chdir(tmp_path)
+    Path("served/7").mkdir(parents=True)
+    run = Run.open(Path("runs/mine"), load_recipe("paintings_cnn", ["generator.filters=1"]))
+    model = unet_generator(32, filters=1)
+    run.model_file("best").parent.mkdir(parents=True)
+    model.save(run.model_file("best"))
+    row = {"epoch": 1, "val_l1_loss": 0.07, "val_delta_e_76": 12.5}
+    run.write_history([row, row | {"epoch": 2, "val_l1_loss": 0.0612}])
+    version = keras_colorize.export(run, "served")
+    assert sorted(path.name for path in Path("served").iterdir()) == ["7", "8"]
+    assert version == Path("served/8")
+    assert (version / "recipe.toml").read_text() == run.recipe_file.read_text()
+    card = (version / "MODEL_CARD.md").read_text()
+    assert "# mine" in card and "epoch 2" in card and "L1 0.0612" in card
+    assert resolve(version).run is None
+    assert keras_colorize.load(version).input_shape == (None, 32, 32, 1)
+
+
+def test_card_of_a_pretrained_model(monkeypatch, tmp_path: Path) -> None:
+    shipped = pretrained.MODELS[pretrained.DEFAULT]
+    texts = api._card_and_recipe(resolve(None))
+    assert texts["MODEL_CARD.md"] == shipped.card.read_text()
+    assert texts["recipe.toml"] == shipped.path.with_suffix(".toml").read_text()
+    (tmp_path / "mine.keras").touch()
+    texts = api._card_and_recipe(resolve(tmp_path / "mine.keras"))
+    assert texts.keys() == {"MODEL_CARD.md"}
+
+
+def test_saved_models_of_earlier_versions_load(generator: keras.Model, tmp_path: Path) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(generator)
+    archive.add_endpoint(
+        "predict_ab",
+        lambda lightness: {"ab": generator(lightness, training=False)},
+        [tf.TensorSpec((None, 32, 32, 1), tf.float32, "lightness")],
+    )
+    archive.write_out(tmp_path / "1", verbose=False)
+    lightness = np.random.default_rng(2).uniform(-1, 1, (2, 32, 32, 1)).astype("float32")
+    expected = generator(lightness, training=False)
+    loaded = keras_colorize.load(tmp_path)
+    np.testing.assert_allclose(loaded(lightness), expected, atol=1e-5)
 
 
 def test_a_saved_model_keeps_its_vividness(vivid: tuple[keras.Model, Path]) -> None:
@@ -216,44 +273,3 @@ def test_a_saved_model_keeps_its_vividness(vivid: tuple[keras.Model, Path]) -> N
     ends = both_ends(model)(lightness).numpy()
     vivid_ab = tf.image.resize(ends[..., 2:], (64, 96))
     np.testing.assert_allclose(vivid_one(lightness), vivid_ab, atol=1e-5)
-
-
-def test_warmup_requests_of_every_signature(vivid: tuple[keras.Model, Path]) -> None:
-    path = vivid[1] / "assets.extra" / "tf_serving_warmup_requests"
-    names = []
-    for record in tf.data.TFRecordDataset(str(path)):
-        request = only_field(only_field(record.numpy(), 6), 1)
-        names.append(only_field(read_fields(request)[1][0], 3).decode())
-    assert names == ["serving_default", "predict_ab", "colorize", "predict_both_ends"]
-    assert set(names) == set(tf.saved_model.load(vivid[1]).signatures)
-
-
-def read_fields(message: bytes) -> dict[int, list[bytes]]:
-    """The length-delimited fields of a protobuf message, read independently of the writer."""
-    fields: dict[int, list[bytes]] = {}
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while position < len(message):
-        key = varint()
-        assert key & 7 == 2
-        length = varint()
-        fields.setdefault(key >> 3, []).append(message[position : position + length])
-        position += length
-    assert position == len(message)
-    return fields
-
-
-def only_field(message: bytes, number: int) -> bytes:
-    (value,) = read_fields(message)[number]
-    return value
