@@ -216,6 +216,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"x")
             time.sleep(0.02)
 
+    def send_drip_body(self, attempt: int) -> None:
+        """A picture that comes a byte at a time."""
+        body = picture(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        for byte in body:
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.02)
+
+    def send_continue(self, attempt: int) -> None:
+        """Says 100 Continue forever."""
+        while True:
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.02)
+
     def send_circle(self, attempt: int) -> None:
         self.send(302, Location=self.path)
 
