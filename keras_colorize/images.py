@@ -117,11 +117,12 @@ def find_images(root: Path) -> list[str]:
     return sorted(found, key=lambda name: name.split("/"))
 
 
-def read_rgb(source: Path | str | bytes) -> np.ndarray:
+def read_rgb(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Reads a picture as 8-bit sRGB; transparent parts show white.
 
     Args:
         source: path of an image file, or its bytes.
+        max_pixels: larger images are refused, by their header.
 
     Returns:
         uint8, shape (H, W, 3).
@@ -129,7 +130,7 @@ def read_rgb(source: Path | str | bytes) -> np.ndarray:
     Raises:
         ColorizeError: the file is missing, damaged, too large or of another kind.
     """
-    picture = read_picture(source)
+    picture = _read(source, max_pixels)
     rgb = to_uint8(picture.rgb)
     if picture.alpha is None:
         return rgb
@@ -153,14 +154,19 @@ def read_picture(source: Path | str | bytes) -> Picture:
     Raises:
         ColorizeError: the file is missing, damaged, too large or of another kind.
     """
+    return _read(source, MAX_PIXELS)
+
+
+def _read(source: Path | str | bytes, max_pixels: int) -> Picture:
+    """What `read_picture` does."""
     if isinstance(source, bytes):
         with _one_line_errors(f"image of {len(source)} bytes"):
-            return _decode(_open(io.BytesIO(source)), source)
+            return _decode(_open(io.BytesIO(source), max_pixels), source)
     with _one_line_errors(str(source)):
         # Neither a buffer nor pathlib: both take their time, as many small files tell.
         with io.FileIO(source) as file:
             data = file.readall()
-        return _decode(_open(io.BytesIO(data)), data)
+        return _decode(_open(io.BytesIO(data), max_pixels), data)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -281,7 +287,7 @@ def _one_line_errors(name: str) -> Iterator[None]:
         raise ColorizeError(f"{name}: cannot be read ({reason.splitlines()[0]})") from error
 
 
-def _open(stream: BinaryIO) -> ImageFile.ImageFile:
+def _open(stream: BinaryIO, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
     """Reads the header with Pillow; raises ValueError for another kind or too many pixels."""
     start = stream.read(8)
     stream.seek(0)
@@ -291,9 +297,9 @@ def _open(stream: BinaryIO) -> ImageFile.ImageFile:
             break
     else:
         raise ValueError("not a JPEG, PNG, WebP, BMP or TIFF picture")
-    if image.width * image.height > MAX_PIXELS:
+    if image.width * image.height > max_pixels:
         megapixels = image.width * image.height / 1e6
-        raise ValueError(f"{megapixels:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} are taken")
+        raise ValueError(f"{megapixels:.0f} megapixels; at most {max_pixels / 1e6:.0f} are taken")
     return image
 
 

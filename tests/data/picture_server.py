@@ -117,6 +117,12 @@ class _Handler(BaseHTTPRequestHandler):
     def send_same(self, attempt: int) -> None:
         self.send(200, picture("same"), Content_Type="image/jpeg")
 
+    def send_bomb(self, attempt: int) -> None:
+        """A few kilobytes that are 81 megapixels."""
+        file = io.BytesIO()
+        Image.new("1", (9000, 9000)).save(file, "PNG")
+        self.send(200, file.getvalue(), Content_Type="image/png")
+
     def send_slow(self, attempt: int) -> None:
         time.sleep(0.2)
         self.send_ok(attempt)
