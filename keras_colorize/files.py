@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,17 @@ def remove_leftovers(folder: Path) -> None:
     """Removes what a process that was killed in `whole_file` left in a folder."""
     for leftover in folder.glob(".*.[0-9]*-[0-9]*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Raises the OSError of a full disk unless so many more bytes can be written to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
 
 
 @contextmanager

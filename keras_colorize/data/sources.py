@@ -238,12 +238,25 @@ def load_painted_scenes(
 
     Returns:
         The splits.
+
+    Raises:
+        ColorizeError: there is no memory for so many.
     """
-    return Splits(
-        _numbered("train", paint_scenes(train_images, image_size, 3 * seed)),
-        _numbered("validation", paint_scenes(validation_images, image_size, 3 * seed + 1)),
-        _numbered("test", paint_scenes(test_images, image_size, 3 * seed + 2)),
-    )
+    counts = (train_images, validation_images, test_images)
+    try:
+        train, validation, test = (
+            _numbered(split, paint_scenes(count, image_size, 3 * seed + index))
+            for index, (split, count) in enumerate(
+                zip(("train", "validation", "test"), counts, strict=True)
+            )
+        )
+    except MemoryError:
+        gigabytes = 3 * image_size**2 * sum(counts) / 1e9
+        raise ColorizeError(
+            f"{sum(counts):,} painted scenes of {image_size}x{image_size} take "
+            f"{gigabytes:,.0f} GB of memory; ask for fewer"
+        ) from None
+    return Splits(train, validation, test)
 
 
 def _names(root: Path) -> list[str]:

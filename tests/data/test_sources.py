@@ -322,6 +322,15 @@ def test_painted_splits_are_disjoint_and_independent_of_each_others_size():
     assert not seen & {picture.tobytes() for picture in next_seed.train.rgb}
 
 
+@pytest.mark.parametrize("counts", [(2**31 - 1, 1, 0), (1, 0, 2**31 - 1)])
+def test_more_scenes_than_there_is_memory_for(counts):
+    with pytest.raises(
+        ColorizeError,
+        match=r"^2,147,483,648 painted scenes of 512x512 take 1,6[0-9]{2},[0-9]{3} GB",
+    ):
+        load_painted_scenes(512, *counts, seed=0)
+
+
 @pytest.fixture
 def keras_home(tmp_path, monkeypatch) -> Path:
     """An empty cache for Keras."""
