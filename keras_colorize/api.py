@@ -69,6 +69,7 @@ def fit(
     path = Path(runs) / (name or recipe.name)
     run = Run.find(path, recipe)
     if run and run.is_finished:
+        run.restore_history()
         return run
     _require_pictures(recipe)
     if run:

@@ -15,6 +15,7 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format
 
 NAME = "keras-colorize"
+BAD_ROWS_SHOWN = 20
 
 app = typer.Typer(
     name=NAME,
@@ -55,6 +56,7 @@ def main() -> None:
     # Before TensorFlow loads; whoever wants its notes sets another level.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # It ends as Ctrl-C does.
     # Wherever it stands; as an option it is there for the help alone.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
@@ -456,8 +458,10 @@ def oxford_paintings(
         allow_private=allow_private,
         progress=progress_bar(),
     )
-    for line in summary.bad_rows:
+    for line in summary.bad_rows[:BAD_ROWS_SHOWN]:
         typer.echo(f"{NAME}: {line}", err=True)
+    if (more := len(summary.bad_rows) - BAD_ROWS_SHOWN) > 0:
+        typer.echo(f"{NAME}: {annotations}: {more} further bad rows", err=True)
     typer.echo(
         f"{output}: {summary.done} done, {summary.already_there} already there, "
         f"{summary.gone} gone (404), {summary.failed} failed; "

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 import zlib
@@ -90,6 +91,17 @@ def _lives(process: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Raises the OSError of a full disk unless so many more bytes can be written to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """What a MODEL argument means: a run, a file, a SavedModel, or the name of a pretrained model."""
 
 import functools
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 from keras_colorize import pretrained
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.recipe import Recipe
 from keras_colorize.startup import load_tensorflow, use_device
 from keras_colorize.training.run import Run
@@ -154,15 +153,18 @@ def _load(path: Path) -> "keras.Model":
     import keras_colorize.models  # noqa: F401  # Registers our layers with Keras.
     from keras_colorize.serving.saved_model import load_predict_ab
 
-    if path.is_dir():
-        return load_predict_ab(path)
-    if path.suffix == ".keras" and not is_zipfile(path):
+    if path.suffix == ".keras" and path.is_file() and not is_zipfile(path):
         raise ColorizeError(f"{path}: cannot be loaded as a Keras model: it is damaged")
     try:
+        if path.is_dir():
+            return load_predict_ab(path)
         return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0]
-        raise ColorizeError(f"{path}: cannot be loaded as a Keras model: {reason}") from error
+    except ColorizeError:
+        raise
+    except Exception as error:  # Damaged files make Keras, HDF5 and TensorFlow raise many kinds.
+        kind = "SavedModel" if path.is_dir() else "Keras model"
+        reason = shorten(next(iter(str(error).splitlines()), type(error).__name__), 200)
+        raise ColorizeError(f"{path}: cannot be loaded as a {kind}: {reason}") from error
 
 
 def _check(generator: "keras.Model", source: str) -> None:

@@ -6,6 +6,7 @@ Loads no TensorFlow, so that every mistake in a recipe shows before the slow imp
 import json
 import re
 import tomllib
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,13 +27,13 @@ from pydantic import (
     Discriminator as PydanticDiscriminator,
 )
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, shorten
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Filters = Annotated[int, Field(ge=1, le=512)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
-Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+Beta = Annotated[float, Field(ge=0.0, lt=1.0 - 2.0**-25)]  # In float32 the rest is 1.
 
 DOWNSAMPLING = {"unet": 16, "efficientnet": 32}
 """How many times smaller each network's deepest features are; image sizes are multiples of it."""
@@ -57,7 +58,7 @@ class Data(_Table):
     image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = 32
     train_images: Count | None = None
     validation_images: Count | None = None
-    test_images: Annotated[int, Field(ge=0)] | None = None
+    test_images: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     test_share: Share = 0.1
     split_by: Literal["file", "folder"] = "file"
@@ -72,6 +73,8 @@ class Data(_Table):
             raise ValueError(f'is for source = "folder", not "{source}" (got {_show(path)})')
         if not path:
             return path
+        if "\0" in path:
+            raise ValueError(f"must hold no NUL character (got {_show(path)})")
         # One spelling of each, so that a run goes on by any.
         folder = Path(path)
         return str(folder.expanduser() if path.startswith("~/") else folder)
@@ -264,17 +267,12 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> R
     else:
         path = _find(recipe)
         source, name, text = str(path), path.stem, _read(path)
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        where = f"{source}:{line[1]}" if line else source
-        raise RecipeError(f"{where}: not TOML: {error}") from None
+    tables = _parse(text, source)
     mistakes: list[str] = []
     origins: dict[str, str] = {}
     for override in overrides:
         try:
-            origins[_apply(override, tables)] = f"--set {override}"
+            origins[_apply(override, tables)] = f"--set {shorten(override)}"
         except RecipeError as error:
             mistakes.append(str(error))
     try:
@@ -321,8 +319,30 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path}: not UTF-8 text") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text") from None
+    except ValueError as error:  # A NUL in its name.
+        raise RecipeError(f"{shorten(str(path))}: no file's name ({error})") from None
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    """The tables of a TOML text; a RecipeError names the line that is wrong."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        where = f"{source}:{line[1]}" if line else source
+        raise RecipeError(f"{where}: not TOML: {shorten(str(error), 200)}") from None
+    except (ValueError, RecursionError) as error:
+        # Too many digits or brackets; where, only the parser's own variables tell.
+        frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+        position = next((f["pos"] for f in reversed(frames) if "pos" in f), 0)
+        number = text.count("\n", 0, position) + 1
+        reason = "an integer of too many digits"
+        if isinstance(error, RecursionError):
+            reason = "nested too deeply"
+        raise RecipeError(f"{source}:{number}: {reason}") from None
 
 
 def _key_lines(text: str) -> Iterator[tuple[str, int]]:
@@ -342,16 +362,20 @@ def _apply(override: str, tables: dict[str, Any]) -> str:
     key, separator, text = override.partition("=")
     key = key.strip()
     table, dot, name = key.partition(".")
+    shown = f"--set {shorten(override)}"
     if not (separator and dot and table and name):
-        raise RecipeError(f"--set {override}: must be table.key=VALUE")
+        raise RecipeError(f"{shown}: must be table.key=VALUE")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+        values = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        values = {"value": text.strip()}
+    if len(values) > 1:
+        raise RecipeError(f"{shown}: must be one value; use a --set for each")
+    value = values["value"]
     if key == "data.path" and not isinstance(value, str):  # A folder may be called 2019.
         value = text.strip()
     if not isinstance(tables.setdefault(table, {}), dict):
-        raise RecipeError(f"--set {override}: {table} is no table")
+        raise RecipeError(f"{shown}: {shorten(table)} is no table")
     tables[table][name] = value
     return key
 
@@ -374,16 +398,16 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
         line = next((lines[k] for k in known if k in lines), None)
         of_table = next((origins[k] for k in origins if k.startswith(f"{key}.")), source)
         where = f"{source}:{line}" if line else of_table
+    got = f"(got {shorten(_show(value))})"
     message = {
         "missing": "is missing",
         "extra_forbidden": f"no such {'table' if isinstance(value, dict) else 'key'}",
-        "model_type": f"should be a table (got {_show(value)})",
-        "tuple_type": f"should be a valid array (got {_show(value)})",
-        "union_tag_invalid": f"should be {' or '.join(map(repr, DOWNSAMPLING))} "
-        f"(got {_show(value)})",
+        "model_type": f"should be a table {got}",
+        "tuple_type": f"should be a valid array {got}",
+        "union_tag_invalid": f"should be {' or '.join(map(repr, DOWNSAMPLING))} {got}",
         "value_error": error["msg"].removeprefix("Value error, ").removeprefix(f"{key}: "),
-    }.get(error["type"], f"{error['msg'].removeprefix('Input ')} (got {_show(value)})")
-    return f"{where}: {key}: {message}"
+    }.get(error["type"], f"{error['msg'].removeprefix('Input ')} {got}")
+    return f"{where}: {shorten(key)}: {shorten(message, 300)}"
 
 
 def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
@@ -400,6 +424,9 @@ def _show(value: Any) -> str:
     """A value on one line, about as it would stand in TOML; a missing one as `unset`."""
     if value is None:
         return "unset"
-    if isinstance(value, str | bool | list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    try:
+        if isinstance(value, str | bool | list | dict):
+            return json.dumps(value, ensure_ascii=False, default=str)
+        return str(value)
+    except (ValueError, RecursionError):  # Thousands of digits or of tables in one another.
+        return f"a value of type {type(value).__name__} that is too large to show"

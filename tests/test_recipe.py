@@ -218,6 +218,30 @@ class TestOverrides:
     def test_malformed(self, write, override):
         assert mistakes(write(SMALL), override) == [f"--set {override}: must be table.key=VALUE"]
 
+    def test_one_value_each(self, write):
+        override = "training.epochs=1\n[generator]\nfilters=0"
+        (line,) = mistakes(write(SMALL), override)
+        assert line.startswith(
+            r"--set training.epochs=1\n[generator]\nfilters=0: must be one value"
+        )
+        assert load_recipe(write(SMALL), ["training.keep_epochs=[1,\n3]"]).training.keep_epochs
+
+    @pytest.mark.parametrize(
+        "override",
+        [
+            "training.epochs=" + "9" * 5000,
+            "training.epochs=" + "[" * 5000,
+            "training." + "x." * 5000 + "y=1",
+            "x" * 5000 + ".y=1",
+            "x" * 5000,
+            "training.ep\nochs=1",
+        ],
+        ids=range(6),
+    )
+    def test_huge_ones(self, write, override):
+        (line,) = mistakes(write(SMALL), override)
+        assert line.startswith("--set ") and len(line) < 300
+
     def test_every_mistake_is_told(self, write):
         path = write(SMALL.replace("epochs = 3", "epochs = 3\nseed = -1"))
         assert mistakes(path, "training.epochs=many", "nonsense", "data.sorce=x", "a.b=1") == [
@@ -382,8 +406,47 @@ keep_epochs = [
         (mistake,) = mistakes(write(text))
         assert mistake.startswith(f"mine.toml{where}: not TOML: ")
 
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("epochs = " + "9" * 5000, "mine.toml:3: an integer of too many digits"),
+            ("epochs = " + "[" * 5000, "mine.toml:3: nested too deeply"),
+            ("epochs = " + "{a=" * 5000, "mine.toml:3: nested too deeply"),
+            ("epochs = 0x" + "f" * 5000, "mine.toml:3: training.epochs: "),
+            ("a." * 5000 + "b = 1", "mine.toml:3: training.a: no such table"),
+            (
+                f'epochs = "{"x" * 10**6}"',
+                "mine.toml:3: training.epochs: should be a valid integer",
+            ),
+            (f"{'x' * 10**6} = 1", "mine.toml:3: training.xxx"),
+            (f'"new\\nline{"x" * 10**6}" = 1', r"mine.toml:2: training.new\nlinexxx"),
+            (f'seed = 1\n"{"x" * 10**6}" = 2\n"{"x" * 10**6}" = 3', "mine.toml:5: not TOML: "),
+        ],
+        ids=range(9),
+    )
+    def test_huge_things(self, write, line, message):
+        text = f"data.source = 'cifar10'\n[training]\n{line}\n"
+        found = [one for one in mistakes(write(text)) if "is missing" not in one]
+        assert len(found) == 1
+        assert found[0].startswith(message) and len(found[0]) < 250
+
+    def test_values_that_numbers_of_networks_round_to_one(self, write):
+        (line,) = mistakes(write(SMALL), "optimizers.beta_2=0.9999999999999999")
+        assert "optimizers.beta_2: should be less than 0.99999997" in line
+        (line,) = mistakes(write(SMALL), f"data.test_images={2**31}")
+        assert "data.test_images: should be less than 2147483648" in line
+
+    def test_a_path_with_a_nul(self, write):
+        path = write('[data]\nsource = "folder"\npath = "a\\u0000b"\n[training]\nepochs = 1\n')
+        assert mistakes(path) == [
+            r'mine.toml:3: data.path: must hold no NUL character (got "a\u0000b")'
+        ]
+
     def test_files_that_cannot_be_read(self, write, tmp_path):
-        assert mistakes(write(b"\xff\xfe[data]")) == ["mine.toml: not UTF-8 text"]
+        assert mistakes(write(b"\xff\xfe[data]")) == ["mine.toml:1: not UTF-8 text"]
+        assert mistakes(write(b"[data]\n# \xff")) == ["mine.toml:2: not UTF-8 text"]
+        with pytest.raises(RecipeError, match=r"^a\\x00b\.toml: no file's name"):
+            load_recipe("a\0b.toml")
         assert mistakes(tmp_path / "no.toml") == ["no.toml: No such file or directory"]
         (tmp_path / "folder.toml").mkdir()
         assert mistakes(tmp_path / "folder.toml") == ["folder.toml: Is a directory"]

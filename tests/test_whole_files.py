@@ -44,20 +44,23 @@ def test_the_longest_names_can_be_written(tmp_path):
 FILL = """
 import resource, signal, sys
 from pathlib import Path
-from keras_colorize.files import write_text
+from keras_colorize.files import require_room, write_text
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    write_text(Path(sys.argv[1]), "x" * 10_000)
-except OSError as error:
-    print(error.filename)
+path = Path(sys.argv[1])
+require_room(path.parent, 900)
+for work in (lambda: write_text(path, "x" * 10_000), lambda: require_room(path.parent, 1100)):
+    try:
+        work()
+    except OSError as error:
+        print(error.filename)
 """
 
 
 def test_a_full_disk_is_told_with_the_files_name(tmp_path):
     path = tmp_path / "a.txt"
     done = subprocess.run([sys.executable, "-c", FILL, path], stdout=subprocess.PIPE, text=True)
-    assert done.stdout == f"{path}\n"
+    assert done.stdout == f"{path}\n{tmp_path}\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ TensorFlow is not loaded here, but by `load_cifar10` when it is called.
 """
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import os
@@ -17,8 +18,9 @@ from typing import Literal
 import numpy as np
 
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.errors import ColorizeError
-from keras_colorize.images import SUFFIXES, find_images, read_rgb, square_thumbnail
+from keras_colorize.data.reading import Reader
+from keras_colorize.errors import ColorizeError, shorten
+from keras_colorize.images import SUFFIXES, find_images, square_thumbnail
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures done and their total while many are read."""
@@ -236,12 +238,25 @@ def load_painted_scenes(
 
     Returns:
         The splits.
+
+    Raises:
+        ColorizeError: there is no memory for so many.
     """
-    return Splits(
-        _numbered("train", paint_scenes(train_images, image_size, 3 * seed)),
-        _numbered("validation", paint_scenes(validation_images, image_size, 3 * seed + 1)),
-        _numbered("test", paint_scenes(test_images, image_size, 3 * seed + 2)),
-    )
+    counts = (train_images, validation_images, test_images)
+    try:
+        train, validation, test = (
+            _numbered(split, paint_scenes(count, image_size, 3 * seed + index))
+            for index, (split, count) in enumerate(
+                zip(("train", "validation", "test"), counts, strict=True)
+            )
+        )
+    except MemoryError:
+        gigabytes = 3 * image_size**2 * sum(counts) / 1e9
+        raise ColorizeError(
+            f"{sum(counts):,} painted scenes of {image_size}x{image_size} take "
+            f"{gigabytes:,.0f} GB of memory; ask for fewer"
+        ) from None
+    return Splits(train, validation, test)
 
 
 def _names(root: Path) -> list[str]:
@@ -291,6 +306,8 @@ def _read(
     Returns:
         The pictures of each split, the names of the unreadable files, the number of gray pictures.
     """
+    reader = Reader()
+    thumbnail = functools.partial(square_thumbnail, size=image_size)
 
     def thumbnails(names: Sequence[str]) -> tuple[np.ndarray, list[str], list[str]]:
         """The pictures worth keeping, their names, and those of the unreadable files."""
@@ -299,7 +316,7 @@ def _read(
         unreadable: list[str] = []
         for name in names:
             try:
-                rgb[len(readable)] = square_thumbnail(read_rgb(f"{root}/{name}"), image_size)
+                rgb[len(readable)] = reader.read(f"{root}/{name}", thumbnail)
             except ColorizeError:
                 unreadable.append(name)
             else:
@@ -366,7 +383,7 @@ def _warn_of_unreadable(root: Path, unreadable: Sequence[str]) -> None:
         more = ", ..." if len(unreadable) > 3 else ""
         warnings.warn(
             f"{root}: unreadable pictures skipped: {len(unreadable)} "
-            f"({', '.join(unreadable[:3])}{more})",
+            f"({', '.join(map(shorten, unreadable[:3]))}{more})",
             stacklevel=3,
         )
 

@@ -1,9 +1,12 @@
 """What happens around the training steps: progress bar, curves, samples, models, checkpoints."""
 
+import errno
 import math
+import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
@@ -13,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import normalize, render
-from keras_colorize.errors import ColorizeError
-from keras_colorize.files import whole_file
+from keras_colorize.errors import ColorizeError, shorten
+from keras_colorize.files import require_room, whole_file
 from keras_colorize.images import picture_grid, write_image
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, save_state
@@ -85,6 +88,18 @@ class History(keras.callbacks.Callback):
         self.progress.history.append({**row, **rates, **figures})
 
 
+@contextmanager
+def writing_events(run: Run) -> Iterator[None]:
+    """Raises an OSError, as other files do, when TensorFlow cannot write its events."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        code, reason = errno.EIO, shorten(error.message, 200)
+        if os.strerror(errno.ENOSPC) in error.message:
+            code, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
+        raise OSError(code, reason, str(run.path / "tensorboard")) from error
+
+
 class Samples(keras.callbacks.Callback):
     """After each epoch a grid of original | gray | predicted: a PNG, and an image in TensorBoard.
 
@@ -109,7 +124,7 @@ class Samples(keras.callbacks.Callback):
         rows = [list(row) for row in zip(self.rgb, self.gray, predicted, strict=True)]
         grid = picture_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
         write_image(self.run.path / "samples" / f"epoch_{epoch + 1:04d}.png", grid)
-        with self.writer.as_default(step=epoch + 1):
+        with writing_events(self.run), self.writer.as_default(step=epoch + 1):
             tf.summary.image("original, gray, predicted", grid[None])
 
 
@@ -117,6 +132,7 @@ class TensorBoard(keras.callbacks.Callback):
     """Scalars of each epoch: training and validation on the same charts, learning rates.
 
     Args:
+        run: what is trained.
         training: writer of the training figures and learning rates.
         validation: writer of the validation figures.
         progress: its history's last row is what is written.
@@ -124,24 +140,27 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(
         self,
+        run: Run,
         training: tf.summary.SummaryWriter,
         validation: tf.summary.SummaryWriter,
         progress: Progress,
     ) -> None:
         super().__init__()
+        self.run = run
         self.training = training
         self.validation = validation
         self.progress = progress
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the row."""
-        for name, value in self.progress.history[-1].items():
-            writer = self.validation if name.startswith("val_") else self.training
-            if name != "epoch":
-                with writer.as_default(step=epoch + 1):
-                    tf.summary.scalar(name.removeprefix("val_"), value)
-        self.training.flush()
-        self.validation.flush()
+        with writing_events(self.run):
+            for name, value in self.progress.history[-1].items():
+                writer = self.validation if name.startswith("val_") else self.training
+                if name != "epoch":
+                    with writer.as_default(step=epoch + 1):
+                        tf.summary.scalar(name.removeprefix("val_"), value)
+            self.training.flush()
+            self.validation.flush()
 
 
 class Models(keras.callbacks.Callback):
@@ -155,6 +174,8 @@ class Models(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves what is due."""
         last = self.run.model_file("last")
+        # HDF5, which Keras saves by, can crash the process on a full disk.
+        require_room(last.parent, 2 * _greatest_size(self.model.output_generator))
         with whole_file(last) as beside:
             _save(self.model.output_generator, beside)
         copies = []
@@ -166,6 +187,12 @@ class Models(keras.callbacks.Callback):
         for name in copies:
             with whole_file(self.run.model_file(name)) as beside:
                 shutil.copyfile(last, beside)
+
+
+def _greatest_size(model: keras.Model) -> int:
+    """Bytes that a model's file takes at most."""
+    values = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
+    return values + len(model.to_json()) + 2**13 * len(model.variables) + 2**16
 
 
 def _save(model: keras.Model, path: Path) -> None:

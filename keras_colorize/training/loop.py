@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from types import FrameType
 
 import keras
@@ -19,6 +19,7 @@ from keras_colorize.training.callbacks import (
     ProgressBar,
     Samples,
     TensorBoard,
+    writing_events,
 )
 from keras_colorize.training.colorizer import Colorizer
 from keras_colorize.training.run import Run
@@ -81,7 +82,7 @@ def train(
     callbacks = [
         History(progress),
         Samples(run, samples, validation_curves),
-        TensorBoard(curves, validation_curves, progress),
+        TensorBoard(run, curves, validation_curves, progress),
         Models(run, progress),
         checkpoints,
     ]
@@ -101,17 +102,21 @@ def train(
         )
 
     def validate() -> None:
-        logs = {name: mean.result() for name, mean in colorizer.means.items()}
-        validated = colorizer.evaluate(validation, return_dict=True, verbose=0)
-        logs |= {f"val_{name}": value for name, value in validated.items()}
         around = keras.callbacks.CallbackList(
             callbacks, model=colorizer, epochs=settings.epochs, steps=batches, verbose=verbose
         )
         epoch_index = progress.epoch
-        around.on_epoch_begin(epoch_index)
+        around.on_epoch_begin(epoch_index)  # First: it takes up the means of the training.
+        logs = {name: mean.result() for name, mean in colorizer.means.items()}
+        validated = colorizer.evaluate(validation, return_dict=True, verbose=0)
+        logs |= {f"val_{name}": value for name, value in validated.items()}
         around.on_epoch_end(epoch_index, logs)
 
-    with _stopping_cleanly(checkpoints), closing(curves), closing(validation_curves):
+    with (
+        _stopping_cleanly(checkpoints),
+        _closing(curves, run),
+        _closing(validation_curves, run),
+    ):
         # Stopped between the last batch and the epoch's end; with steps_per_execution the last
         # few batches are counted as if there were more.
         if progress.batch >= batches:
@@ -121,6 +126,16 @@ def train(
         for last_epoch in (min(settings.frozen_epochs, settings.epochs), settings.epochs):
             if progress.epoch < last_epoch:
                 fit(whole_epoch, last_epoch)
+
+
+@contextmanager
+def _closing(writer: tf.summary.SummaryWriter, run: Run) -> Iterator[None]:
+    """Closes a writer of TensorBoard events in the end."""
+    try:
+        yield
+    finally:
+        with writing_events(run):
+            writer.close()
 
 
 @contextmanager

@@ -4,6 +4,8 @@ Loads no TensorFlow: a run is refused, or known to be finished, before the slow 
 """
 
 import csv
+import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -43,8 +45,9 @@ class Run:
         recipe_file = path / "recipe.toml"
         if not recipe_file.exists():
             # A process killed while it wrote the recipe leaves a hidden file.
-            if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
+            if os.path.lexists(path) and (not path.is_dir() or any(path.glob("[!.]*"))):
                 raise ColorizeError(f"{path}: exists and is no run; choose another name")
+            _require_folder(path.parent)
             return None
         run = cls(path)
         if differences := recipe.differences(run.recipe):
@@ -97,17 +100,40 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One row an epoch: `epoch`, `seconds`, losses, `val_` ones, learning rates."""
+        """One row an epoch: `epoch`, `seconds`, losses, `val_` ones, learning rates.
+
+        The state's, which history.csv is written from; without a state what that file says.
+        """
+        rows = self._history_of_state()
+        return self._history_of_file() if rows is None else rows
+
+    def _history_of_file(self) -> list[dict[str, float]]:
         if not self.history_file.exists():
             return []
         try:
             with self.history_file.open(newline="", encoding="utf-8") as file:
                 rows = [{k: float(text) for k, text in row.items()} for row in csv.DictReader(file)]
-            return [{**row, "epoch": int(row["epoch"])} for row in rows]
-        except (ValueError, KeyError, TypeError, csv.Error):
+            rows = [{**row, "epoch": int(row["epoch"])} for row in rows]
+            if not all("val_l1_loss" in row for row in rows):
+                raise ValueError("no validation")
+            return rows
+        except (ValueError, KeyError, TypeError, OverflowError, AttributeError, csv.Error):
             raise ColorizeError(
                 f"{self.history_file}: not a run's history; delete it, and fit writes it anew"
             ) from None
+
+    def _history_of_state(self) -> list[dict[str, float]] | None:
+        """None if there is no state that can be read."""
+        import numpy as np
+
+        try:
+            with np.load(self.state_file) as arrays:
+                progress = json.loads(str(arrays["progress"]))
+            rows, epoch = progress["history"], progress["epoch"]
+            is_whole = len(rows) == epoch and all("val_l1_loss" in row for row in rows)
+            return rows if is_whole else None
+        except Exception:  # `load_state` says what is wrong with it.
+            return None
 
     @property
     def is_finished(self) -> bool:
@@ -133,6 +159,18 @@ class Run:
             writer.writeheader()
             writer.writerows(rows)
 
+    def restore_history(self) -> None:
+        """Writes history.csv anew if it is not what the state says."""
+        rows = self._history_of_state()
+        if not rows:
+            return
+        try:
+            is_whole = self._history_of_file() == rows
+        except ColorizeError:
+            is_whole = False
+        if not is_whole:
+            self.write_history(rows)
+
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second process from training the same run; the kernel frees it on any death.
 
@@ -140,3 +178,12 @@ class Run:
             ColorizeError: if another process trains this run.
         """
         return locked(self.path, "training this run")
+
+
+def _require_folder(path: Path) -> None:
+    """Fails if a folder cannot be made at `path` because something else is there or above it."""
+    for folder in (path, *path.parents):
+        if folder.is_dir():
+            return
+        if os.path.lexists(folder):
+            raise ColorizeError(f"{folder}: not a folder; choose another one for the runs")

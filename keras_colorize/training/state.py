@@ -1,8 +1,6 @@
 """Everything a training needs to go on exactly where it stopped, in one file."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.files import whole_file
 from keras_colorize.training.colorizer import Colorizer
 
-# What `np.load` and taking the progress out of it raise for other and for damaged files.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
+_REMEDY = "delete it, and the run begins anew"
 
 
 @dataclass
@@ -57,17 +54,33 @@ def load_state(path: Path, colorizer: Colorizer) -> Progress:
         with path.open("rb") as file, np.load(file) as arrays:
             values = dict(arrays)
         progress = Progress(**json.loads(str(values.pop("progress"))))
-    except _UNREADABLE as error:
-        raise ColorizeError(
-            f"{path}: cannot be read ({error}); delete it, and the run begins anew"
-        ) from None
-    if {k: v.shape for k, v in values.items()} != {k: v.shape for k, v in variables.items()}:
-        raise ColorizeError(
-            f"{path}: the state of other networks; delete it, and the run begins anew"
-        )
+        _check(progress)
+    except Exception as error:  # NumPy and what it reads by raise many kinds.
+        reason = shorten(str(error) or type(error).__name__)
+        raise ColorizeError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
+    expected = {k: (v.shape, np.dtype(v.dtype)) for k, v in variables.items()}
+    if {k: (v.shape, v.dtype) for k, v in values.items()} != expected:
+        raise ColorizeError(f"{path}: the state of other networks; {_REMEDY}")
+    for name, value in values.items():
+        # Means of figures that nothing is trained on may be infinite.
+        if not name.startswith("mean.") and not np.isfinite(value).all():
+            raise ColorizeError(f"{path}: damaged, not all of {name} is finite; {_REMEDY}")
     for name, variable in variables.items():
         variable.assign(values[name])
     return progress
+
+
+def _check(progress: Progress) -> None:
+    """Raises a ValueError unless all of a progress has the right types."""
+    counts = (progress.epoch, progress.batch)
+    if not (
+        isinstance(progress.pictures, str)
+        and all(isinstance(count, int) and count >= 0 for count in counts)
+        and isinstance(progress.seconds, int | float)
+        and isinstance(progress.history, list)
+        and all(isinstance(row, dict) and row for row in progress.history)
+    ):
+        raise ValueError("its progress is none")
 
 
 def _variables(colorizer: Colorizer) -> Iterator[tuple[str, keras.Variable]]:

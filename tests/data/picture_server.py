@@ -117,6 +117,12 @@ class _Handler(BaseHTTPRequestHandler):
     def send_same(self, attempt: int) -> None:
         self.send(200, picture("same"), Content_Type="image/jpeg")
 
+    def send_bomb(self, attempt: int) -> None:
+        """A few kilobytes that are 81 megapixels."""
+        file = io.BytesIO()
+        Image.new("1", (9000, 9000)).save(file, "PNG")
+        self.send(200, file.getvalue(), Content_Type="image/png")
+
     def send_slow(self, attempt: int) -> None:
         time.sleep(0.2)
         self.send_ok(attempt)
@@ -214,6 +220,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
         while True:
             self.wfile.write(b"x")
+            time.sleep(0.02)
+
+    def send_drip_body(self, attempt: int) -> None:
+        """A picture that comes a byte at a time."""
+        body = picture(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        for byte in body:
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.02)
+
+    def send_continue(self, attempt: int) -> None:
+        """Says 100 Continue forever."""
+        while True:
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             time.sleep(0.02)
 
     def send_circle(self, attempt: int) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import csv
 import hashlib
+import io
 import random
 import signal
 import socket
@@ -8,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
+import zipfile
 from collections import Counter
 from email.utils import formatdate
 
@@ -165,6 +168,106 @@ def test_unreadable_annotations_are_one_line(tmp_path, name, content):
         read_annotations(tmp_path / ("none" + name))
 
 
+def test_damaged_spreadsheets_are_one_line(tmp_path):
+    """Flipped bytes in the archive; changed text in its parts."""
+    rows = [(f"http://example.org/{number}.jpg", "train", "cow") for number in range(20)]
+    whole = annotate(tmp_path / "whole.xlsx", rows).read_bytes()
+    random_number = random.Random(0)
+    damaged = tmp_path / "damaged.xlsx"
+    refused = 0
+    for number in range(120):
+        content = bytearray(whole)
+        if number % 2:
+            for _ in range(8):
+                content[random_number.randrange(len(content))] ^= 1 << random_number.randrange(8)
+        else:
+            content = rewrite_parts(whole, random_number)
+        damaged.write_bytes(content)
+        try:
+            read_annotations(damaged)
+        except ColorizeError as error:
+            refused += 1
+            message = str(error)
+            assert message.startswith(str(damaged))
+            assert "\n" not in message and len(message) < len(str(damaged)) + 200
+    assert refused > 50
+
+
+def rewrite_parts(xlsx, random_number):
+    """An archive with digits, names and tags of its parts changed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(xlsx)) as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            text = bytearray(old.read(name))
+            if name.startswith(("xl/work", "xl/shared")):
+                text[random_number.randrange(len(text))] = random_number.choice(b'<>"/0 :&')
+            new.writestr(name, bytes(text))
+    return file.getvalue()
+
+
+# Cells without content; 40 million bytes in a cell and in a part that is not read.
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("xl/worksheets/sheet1.xml", b"</sheetData>", b"<row>" + b"<c/>" * 3 * 10**6 + b"</row>"),
+        ("xl/worksheets/sheet1.xml", b"<t>", b"<t>" + b"x" * 4 * 10**7),
+        ("docProps/core.xml", b"</", b" " * 4 * 10**7 + b"</"),
+    ],
+)
+def test_a_spreadsheet_that_unpacks_to_much_is_refused(tmp_path, part, old, new):
+    whole = annotate(tmp_path / "a.xlsx", [("http://example.org/1.jpg", "train", "")])
+    bomb = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(whole) as before, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in before.namelist():
+            text = before.read(name)
+            file.writestr(name, text.replace(old, new, 1) if name == part else text)
+    assert bomb.stat().st_size < 10**6
+    tracemalloc.start()
+    with pytest.raises(
+        ColorizeError, match=r"bomb\.xlsx: unpacks to more than 32 MiB, or .*\.csv$"
+    ):
+        read_annotations(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * 10**7
+
+
+def test_long_cells_are_cut_in_messages(tmp_path):
+    long = "x" * 100_000
+    rows = [
+        (long[:100], "train", ""),
+        ("http://a.org/1", long, ""),
+        (f"http://a.org/{long}", "test", ""),
+    ]
+    address, subset, too_long = read_annotations(annotate(tmp_path / "a.csv", rows)).bad_rows
+    assert address.endswith(
+        "row 2: bad address '" + 80 * "x" + "...' (only http and https are fetched)"
+    )
+    assert subset.endswith(
+        "row 3: unknown subset '" + 80 * "x" + "...'; use one of train validation test"
+    )
+    assert too_long.endswith("xxx...' (longer than 2000 characters)")
+    (tmp_path / "b.csv").write_text(long)
+    with pytest.raises(ColorizeError, match=r"row 1: no column 'Image URL'; got \['x{78}\.\.\.$"):
+        read_annotations(tmp_path / "b.csv")
+
+
+def test_far_away_cells_take_no_memory(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(HEADER)
+    book.active["XFD200000"] = "far away"
+    book.save(tmp_path / "a.xlsx")
+    assert read_annotations(tmp_path / "a.xlsx").rows == 0
+
+
+def test_many_rows_of_one_address(tmp_path):
+    """Once a matter of minutes."""
+    address = "http://example.org/1.jpg"
+    rows = [(address, "train", f"label{number}") for number in range(30_000)]
+    (painting,) = read_annotations(annotate(tmp_path / "a.csv", rows)).paintings
+    assert painting.labels == tuple(f"label{number}" for number in range(30_000))
+
+
 # One run against everything a server may do.
 
 BEHAVIOURS = {
@@ -186,6 +289,7 @@ BEHAVIOURS = {
     "gzip/1.jpg": "not a JPEG",
     "large/1.jpg": "larger than 100000 bytes",
     "endless/1.jpg": "larger than 100000 bytes",
+    "bomb/1.png": "81 megapixels; at most 67 are taken",
     "circle/1.jpg": "more than 5 redirects",
     "moved/file:///etc/passwd": "only http and https",
     "moved/ftp://127.0.0.1/1.jpg": "only http and https",
@@ -225,9 +329,9 @@ def test_every_behaviour_of_a_server(tmp_path, server):
     ok = tmp_path / "out" / listed["ok/1.jpg"]["file"]
     assert ok.read_bytes() == picture("/ok/1.jpg")
 
-    assert (summary.rows, summary.pictures) == (22, 21)
-    assert (summary.done, summary.gone, summary.failed, summary.already_there) == (8, 2, 11, 0)
-    assert seen == [(count, 21) for count in range(22)]
+    assert (summary.rows, summary.pictures) == (23, 22)
+    assert (summary.done, summary.gone, summary.failed, summary.already_there) == (8, 2, 12, 0)
+    assert seen == [(count, 22) for count in range(23)]
     first, second = server.requests("/busy/1.jpg")
     assert second.start - first.end >= 1.0
     assert server.most_at_a_time <= 4
@@ -265,6 +369,28 @@ def test_lost_or_cut_file_is_fetched_again(tmp_path, server):
     check_whole(tmp_path / "out")
 
 
+def test_a_slow_server_holds_a_connection_only_so_long(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(download, "SECONDS_PER_ADDRESS", 0.3)
+    paths = ["drip/1.jpg", "drip-body/1.jpg", "continue/1.jpg", "ok/1.jpg"]
+    rows = [(f"{server.address}/{path}", "test", "") for path in paths]
+    fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out", connections=1)
+    *slow, last = manifest(tmp_path / "out").values()
+    assert last["status"] == "done"
+    assert {row["reason"] for row in slow} == {"not there after 0 s"}
+    assert server.attempts == {"/" + path: 1 for path in paths}
+
+
+def test_an_unexpected_answer_costs_its_address_alone(tmp_path, server, monkeypatch):
+    def fail(retry_after):
+        raise LookupError("no such\ncodec")
+
+    monkeypatch.setattr(download, "_seconds", fail)
+    rows = [(f"{server.address}/{path}", "test", "") for path in ("busy/1.jpg", "ok/1.jpg")]
+    summary = fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out")
+    assert (summary.done, summary.failed) == (1, 1)
+    assert manifest(tmp_path / "out")["busy/1.jpg"]["reason"] == "LookupError: no such codec"
+
+
 def test_headers_that_never_end_time_out(tmp_path, server, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT", download.aiohttp.ClientTimeout(total=0.3))
     monkeypatch.setattr(download, "TRIES", 2)
@@ -294,9 +420,20 @@ def test_dead_host_fails_after_its_tries(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7.0), (formatdate(time.time() + 3600, usegmt=True), 3600.0), ("soon", None), ("", None)],
+    [
+        ("7", 7.0),
+        (formatdate(time.time() + 3600, usegmt=True), 3600.0),
+        ("9" * 5000, 1e9),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("-1", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:00 +99999999999999999999", None),
+    ],
 )
-def test_retry_after_in_both_forms(text, seconds):
+def test_retry_after_in_all_forms(text, seconds):
     assert download._seconds(text) == pytest.approx(seconds, abs=60)
 
 
@@ -348,6 +485,46 @@ def test_name_that_resolves_to_another_address_later_is_refused(tmp_path, server
     assert len(server.log) == 1
 
 
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        (["127.0.0.2", "127.0.0.3"], "failed"),
+        (["::1", "127.0.0.2"], "failed"),
+        (["127.0.0.2", "127.0.0.1"], "done"),
+    ],
+)
+def test_name_of_several_addresses_is_refused_alone(tmp_path, server, monkeypatch, answers, status):
+    monkeypatch.setattr(download, "_is_public", lambda ip: ip == "127.0.0.1")
+    resolve, connect = socket.getaddrinfo, socket.socket.connect
+    connected = set()
+
+    def resolve_name(host, *rest, **options):
+        hosts = answers if host == "several.test" else [host]
+        return [found for host in hosts for found in resolve(host, *rest, **options)]
+
+    def connect_to_loopback(self, address):
+        connected.add(address[0])
+        assert address[0].startswith("127.0.0.")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_name)
+    monkeypatch.setattr(socket.socket, "connect", connect_to_loopback)
+    name = f"http://several.test:{server.server_port}"
+    paths = [f"{name}/ok/1.jpg", f"{server.address}/moved/{name}/ok/2.jpg"]
+    file = annotate(
+        tmp_path / "a.csv",
+        [(path, "train", "") for path in (*paths, f"{server.address}/ok/3.jpg")],
+    )
+    fetch(file, tmp_path / "out", allow_private=False)
+    *several, public = manifest(tmp_path / "out").values()
+    assert public["status"] == "done"
+    for row in several:
+        assert row["status"] == status
+        if status == "failed":
+            assert row["reason"].startswith("several.test is not a public address; allow it with")
+    assert connected == {"127.0.0.1"}
+
+
 # Reference: the IANA registries of special-purpose addresses.
 @pytest.mark.parametrize(
     ("ip", "public"),
@@ -368,6 +545,17 @@ def test_name_that_resolves_to_another_address_later_is_refused(tmp_path, server
         ("fd00::1", False),
         ("fec0::1", False),
         ("ff02::1", False),
+        *(
+            (ip, True)
+            for ip in ("1.0.0.1", "11.0.0.0", "100.63.255.255", "172.32.0.0", "192.0.1.0")
+        ),
+        *((ip, False) for ip in ("0.1.2.3", "127.255.255.254", "192.0.0.8", "192.0.0.9")),
+        *((ip, False) for ip in ("192.0.2.1", "192.31.196.1", "192.52.193.1", "192.88.99.1")),
+        *((ip, False) for ip in ("192.175.48.1", "198.19.255.255", "198.51.100.1", "203.0.113.1")),
+        *((ip, False) for ip in ("::", "::1", "::8.8.8.8", "::ffff:8.8.8.8", "64:ff9b:1::1")),
+        *((ip, False) for ip in ("100::1", "2001::1", "2001:1::1", "2001:20::1", "2001:db8::1")),
+        *((ip, False) for ip in ("2620:4f:8000::1", "3fff::1", "3fff:fff::1", "5f00::1")),
+        *((ip, True) for ip in ("2001:200::1", "2620:4f:8001::1", "3fff:1000::1")),
     ],
 )
 def test_public_addresses(ip, public):
@@ -516,14 +704,16 @@ def start(file, output, *options, before=HASTE):
 def test_command(tmp_path, server):
     paths = ["ok/1.jpg", "gone-404/1.jpg", "html/1.jpg", "ok/1.jpg", "ok/2.jpg"]
     rows = [(f"{server.address}/{path}", "test", "") for path in paths]
-    file = annotate(tmp_path / "a.xlsx", [*rows, ("ftp://127.0.0.1/1.jpg", "train", "")])
+    bad = [("ftp://127.0.0.1/1.jpg", "train", "")] * 23
+    file = annotate(tmp_path / "a.xlsx", [*rows, *bad])
     process = start(file, tmp_path / "out", "--rate", "500")
     output, errors = process.communicate()
     assert process.returncode == 1
     assert f"{tmp_path / 'out'}: 2 done, 0 already there, 1 gone (404), 1 failed" in output
     assert str(tmp_path / "out" / "manifest.csv") in output
     assert errors.startswith(f"keras-colorize: {file}, sheet Sheet, row 7: bad address")
-    assert errors.count("\n") == 1
+    assert errors.count("\n") == 21
+    assert errors.endswith(f"keras-colorize: {file}: 3 further bad rows\n")
 
     process = start(file, tmp_path / "out", "--rate", "500", "--limit", "2")
     output, _ = process.communicate()
@@ -596,17 +786,18 @@ def test_second_process_is_refused_and_a_reader_is_not(tmp_path, server):
     assert fetch(file, tmp_path / "out").failed == 0
 
 
-def test_interrupt_is_one_line_and_resumes(tmp_path, server):
-    rows = [(f"{server.address}/ok/{number}.jpg", "train", "") for number in range(200)]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_is_one_line_and_resumes(tmp_path, server, number):
+    rows = [(f"{server.address}/ok/{number}.jpg", "train", "") for number in range(60)]
     file = annotate(tmp_path / "a.csv", rows)
     with start(file, tmp_path / "out", "--rate=20") as process:
         wait_for(lambda: len(server.log) > 4)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate()
     assert process.returncode == 130 and output == ""
     assert errors == "keras-colorize: interrupted\n"
     finished = sum(row["status"] == "done" for row in manifest(tmp_path / "out").values())
-    assert 0 < finished < 200
+    assert 0 < finished < 60
     assert fetch(file, tmp_path / "out").already_there >= finished
     check_whole(tmp_path / "out")
 

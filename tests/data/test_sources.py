@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_colorize.data import sources
+from keras_colorize.data import reading
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.data.sources import (
     load_cifar10,
@@ -221,6 +221,17 @@ def test_a_picture_that_cannot_be_opened_is_unreadable(tmp_path):
         assert load_folder(tmp_path, 8).unreadable == ("gone.png",)
 
 
+def test_unreadable_names_stay_on_one_line(tmp_path):
+    write_many(tmp_path, 40)
+    for name in ("line\nbreak.png", "x" * 200 + ".png", "gone.png"):
+        (tmp_path / name).symlink_to("nowhere")
+    with pytest.warns(UserWarning, match="skipped: 3") as caught:
+        assert len(load_folder(tmp_path, 8).unreadable) == 3
+    (warning,) = caught
+    message = str(warning.message)
+    assert r"line\nbreak.png" in message and f"{'x' * 80}..." in message and "\n" not in message
+
+
 def test_gray_pictures_are_skipped_for_training_and_kept_for_judging(tmp_path):
     write_many(tmp_path, 40)
     write(tmp_path / "gray.png", gray_picture())
@@ -248,8 +259,13 @@ def test_progress_is_told_up_to_the_total(tmp_path):
 def test_an_interrupted_reading_leaves_the_rest_unread(tmp_path, monkeypatch):
     write_many(tmp_path, 600)
     read: list[str] = []
-    read_rgb = sources.read_rgb
-    monkeypatch.setattr(sources, "read_rgb", lambda name: read.append(name) or read_rgb(name))
+    read_rgb = reading.read_rgb
+
+    def note(name: str, **options: int) -> np.ndarray:
+        read.append(name)
+        return read_rgb(name, **options)
+
+    monkeypatch.setattr(reading, "read_rgb", note)
 
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -304,6 +320,15 @@ def test_painted_splits_are_disjoint_and_independent_of_each_others_size():
     next_seed = load_painted_scenes(16, 20, 10, 5, seed=4)
     seen = {picture.tobytes() for picture in pictures}
     assert not seen & {picture.tobytes() for picture in next_seed.train.rgb}
+
+
+@pytest.mark.parametrize("counts", [(2**31 - 1, 1, 0), (1, 0, 2**31 - 1)])
+def test_more_scenes_than_there_is_memory_for(counts):
+    with pytest.raises(
+        ColorizeError,
+        match=r"^2,147,483,648 painted scenes of 512x512 take 1,6[0-9]{2},[0-9]{3} GB",
+    ):
+        load_painted_scenes(512, *counts, seed=0)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import errno
+import os
 import tracemalloc
 
 import keras
@@ -128,6 +130,39 @@ def test_saving_a_model_does_not_hold_it_in_memory(run, progress, small_colorize
     tracemalloc.stop()
     assert peak < size
     assert not list(run.path.glob("models/.*"))
+
+
+def test_a_full_disk_is_told_before_hdf5_meets_it(run, progress, colorizer, monkeypatch):
+    """HDF5 can crash the process when it cannot write."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def save(*_, **__):
+        raise AssertionError("Keras writes")
+
+    models = Models(run, progress)
+    models.set_model(colorizer)
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    monkeypatch.setattr(keras.Model, "save", save)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        models.on_epoch_end(0)
+    assert caught.value.filename == str(run.path / "models")
+    assert list((run.path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("filters", [1, 16])
+def test_a_model_takes_no_more_room_than_was_asked_for(
+    run, progress, small_colorizer, monkeypatch, filters
+):
+    asked = []
+    models = Models(run, progress)
+    models.set_model(small_colorizer(filters=filters))
+    progress.history.append({"val_l1_loss": 0.5})
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, start, size: asked.append(size))
+    models.on_epoch_end(0)
+    # Unpacked, and zipped without compression.
+    assert 2 * run.model_file("last").stat().st_size <= asked[0]
 
 
 def test_history_counts_the_seconds_before_an_interruption(progress, colorizer):

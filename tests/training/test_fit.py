@@ -1,12 +1,15 @@
 """Whole runs, tiny ones: what they leave, how they stop, what can be done with them."""
 
+import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -237,6 +240,31 @@ class TestUse:
             assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
         with pytest.raises(ColorizeError, match="it is damaged"):
             keras_colorize.load(damaged)
+        with zipfile.ZipFile(run.models["best"]) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        weights = bytearray(parts["model.weights.h5"])
+        weights[2000:20_000:40] = bytes(len(weights[2000:20_000:40]))
+        for name, content in [
+            ("config.json", b"[" * 99_999),
+            ("config.json", b"3"),
+            ("config.json", b'{"module": "keras", "class_name": "Model", "config": []}'),
+            ("model.weights.h5", bytes(weights)),
+            ("model.weights.h5", b"\x89HDF\r\n\x1a\n"),
+        ]:
+            with zipfile.ZipFile(damaged, "w") as archive:
+                for part, whole in parts.items():
+                    archive.writestr(part, content if part == name else whole)
+            with pytest.raises(ColorizeError, match="cannot be loaded as a Keras model") as caught:
+                keras_colorize.load(damaged)
+            assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+        saved_model = keras_colorize.export(run, tmp_path / "saved")
+        variables = saved_model / "variables" / "variables.data-00000-of-00001"
+        for size in (variables.stat().st_size // 2, 0):
+            os.truncate(variables, size)
+            with pytest.raises(ColorizeError) as caught:
+                keras_colorize.load(saved_model)
+            assert str(caught.value).startswith(f"{saved_model}: ")
+            assert "\n" not in str(caught.value)
         other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 1)])
         with pytest.raises(ColorizeError, match=r"no generator: .*Received: .*, 8, 8, 3\)"):
             keras_colorize.load(other)
@@ -350,6 +378,34 @@ class TestUse:
         assert np.ptp(colorized, axis=-1).max() > 0
         with pytest.raises(ColorizeError, match="nowhere: no model"):
             keras_colorize.colorize(gray, "nowhere")
+
+
+def test_full_disks_lose_nothing(run, runs):
+    """Files can grow to a limit: events cannot be written, then models; then there is room."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fit() -> Run:
+        return keras_colorize.fit(
+            "quickstart", name="full", runs=runs, overrides=SETTINGS, verbose=0
+        )
+
+    for size, part in ((6_000, "tensorboard"), (90_000, "models")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            with pytest.raises(OSError, match=os.strerror(errno.EFBIG)) as caught:
+                fit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert caught.value.filename == str(runs / "full" / part)
+    full = fit()
+    assert [{**row, "seconds": 0} for row in full.history] == [
+        {**row, "seconds": 0} for row in run.history
+    ]
+    with np.load(run.state_file) as expected, np.load(full.state_file) as found:
+        for name in set(expected.files) - {"progress"}:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert sorted(full.models) == sorted(run.models)
+    assert not list(full.path.rglob(".*[0-9]"))
 
 
 @pytest.mark.filterwarnings("ignore:.*unreadable pictures skipped")

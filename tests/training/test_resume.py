@@ -162,3 +162,33 @@ def test_stopped_between_the_last_batch_and_validation(
     with np.load(whole.state_file) as expected, np.load(stopped.state_file) as found:
         for name in set(expected.files) - {"progress"}:
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_stopped_before_the_last_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state then ends with the means of the validation, as any other."""
+    overrides = [ALWAYS, *SETTINGS, "training.epochs=1", "training.keep_epochs=[]"]
+
+    def fit(name: str) -> keras_colorize.Run:
+        return keras_colorize.fit(
+            "quickstart", name=name, runs=tmp_path, overrides=overrides, verbose=0
+        )
+
+    whole = fit("whole")
+    go_on = Checkpoints.on_train_batch_end
+
+    def stop_after_the_last(self: Checkpoints, batch: int, logs: dict | None = None) -> None:
+        go_on(self, batch, logs)
+        if self.progress.batch == BATCHES:
+            raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "on_train_batch_end", stop_after_the_last)
+        with pytest.raises(InterruptedError):
+            fit("stopped")
+    stopped = fit("stopped")
+    assert history(stopped.path) == history(whole.path)
+    with np.load(whole.state_file) as expected, np.load(stopped.state_file) as found:
+        for name in set(expected.files) - {"progress"}:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)

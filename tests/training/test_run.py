@@ -1,9 +1,11 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from keras_colorize.errors import ColorizeError
@@ -73,6 +75,17 @@ def test_open_refuses_what_is_no_run(tmp_path, recipe):
     assert contents(tmp_path / "folder") == ["thesis.tex"]
 
 
+def test_open_refuses_what_is_no_folder_for_runs(tmp_path, recipe):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "dangling"):
+        for path in (tmp_path / name / "run", tmp_path / name / "deeper" / "run"):
+            with pytest.raises(ColorizeError, match=f"{name}: not a folder; choose another"):
+                Run.find(path, recipe)
+    with pytest.raises(ColorizeError, match="dangling: exists and is no run"):
+        Run.find(tmp_path / "dangling", recipe)
+
+
 def test_a_run_with_a_broken_recipe_names_it(run, recipe):
     run.recipe_file.write_text("[data]\nsource = 3\n")
     with pytest.raises(RecipeError, match=r"mine/recipe\.toml:2: data\.source: "):
@@ -108,11 +121,48 @@ class TestHistory:
         run.write_history(self.ROWS)
         assert run.is_finished
 
-    @pytest.mark.parametrize("text", ["epoch,l1_loss\n1,much\n", "l1_loss\n0.5\n", "epoch,x\n1\n"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "epoch,val_l1_loss\n1,much\n",
+            "val_l1_loss\n0.5\n",
+            "epoch,val_l1_loss\n1\n",
+            "epoch,val_l1_loss\n1,2,3\n",
+            "epoch,val_l1_loss\ninf,0.1\n",
+            "epoch,l1_loss\n1,0.1\n",
+        ],
+    )
     def test_a_damaged_one_is_named(self, run, text):
         run.history_file.write_text(text)
         with pytest.raises(ColorizeError, match=r"mine/history\.csv: not a run's history"):
             run.is_finished  # noqa: B018
+
+    def save_state(self, run, rows):
+        run.state_file.parent.mkdir(exist_ok=True)
+        progress = {"pictures": "", "epoch": len(rows), "batch": 0, "history": rows}
+        np.savez(run.state_file, progress=np.array(json.dumps(progress)))
+
+    def test_it_is_the_states_if_there_is_one(self, run):
+        self.save_state(run, self.ROWS)
+        assert run.history == list(self.ROWS)
+        run.write_history(self.ROWS)
+        whole = run.history_file.read_bytes()
+        for damaged in (whole[:-9], whole[:-4], b"", b"epoch,val_l1_loss\ninf,0\n"):
+            run.history_file.write_bytes(damaged)
+            assert run.history == list(self.ROWS)
+            run.restore_history()
+            assert run.history_file.read_bytes() == whole
+
+    def test_a_filled_up_one_does_not_finish_a_run(self, tmp_path, recipe):
+        run = Run.open(tmp_path / "two", load_recipe(recipe, ["training.epochs=2"]))
+        self.save_state(run, self.ROWS[:1])
+        run.write_history(self.ROWS)
+        assert not run.is_finished
+        self.save_state(run, self.ROWS)
+        run.history_file.unlink()
+        assert run.is_finished
+        run.state_file.write_bytes(b"damaged")
+        assert run.history == [] and not run.is_finished
 
 
 def test_models(run):

@@ -95,6 +95,56 @@ def test_files_that_are_no_state(state, colorizer):
     np.testing.assert_equal(values(colorizer), before)
 
 
+def test_damage_of_any_kind_is_one_line(state, colorizer):
+    path, _ = state
+    content = path.read_bytes()
+    # Names, methods, sizes: the archive's directory, and each file's header.
+    directory = content.rindex(b"PK\x01\x02")
+    random = np.random.default_rng(0)
+    refused = 0
+    for number in range(60):
+        damaged = bytearray(content)
+        start = directory if number % 2 else content.rindex(b"PK\x03\x04")
+        damaged[start + random.integers(200) % (len(content) - start)] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        try:
+            load_state(path, colorizer)
+        except ColorizeError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            assert str(error).endswith("; delete it, and the run begins anew")
+    assert refused > 10
+
+
+def change(path, **changed):
+    with np.load(path) as arrays:
+        np.savez(path, **(dict(arrays) | changed))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("generator.0", lambda old: old.astype("float64"), "the state of other networks"),
+        ("generator.0", lambda old: old.astype("complex64"), "the state of other networks"),
+        ("generator.0", lambda old: old * np.nan, "damaged, not all of generator.0 is finite"),
+        ("generator.adam.2", lambda old: old + np.inf, "not all of generator.adam.2 is finite"),
+        ("progress", lambda old: np.array('{"pictures": 3}'), "cannot be read"),
+        ("progress", lambda old: np.array('{"pictures": "", "epoch": 1.5}'), "cannot be read"),
+        ("progress", lambda old: np.array('{"pictures": "", "history": [1]}'), "cannot be read"),
+        ("progress", lambda old: np.array("[" * 99_999), "cannot be read"),
+    ],
+)
+def test_values_that_no_state_has(state, colorizer, name, value, message):
+    path, _ = state
+    before = values(colorizer)
+    with np.load(path) as arrays:
+        old = arrays[name]
+    change(path, **{name: value(old)})
+    with pytest.raises(ColorizeError, match=f"{message}.*; delete it, and the run begins anew$"):
+        load_state(path, colorizer)
+    np.testing.assert_equal(values(colorizer), before)
+
+
 @pytest.mark.parametrize(
     "options", [{"filters": 3}, {"normalization": "batch"}, {"normalization": "none"}]
 )

@@ -1,15 +1,17 @@
 """The annotation file: spreadsheet rows -> paintings to fetch, and a line for each bad row."""
 
 import csv
+import io
+import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from xml.etree.ElementTree import ParseError
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, shorten
 
 SUBSETS = ("train", "validation", "test")
 
@@ -17,6 +19,13 @@ INSTALL = "pip install 'keras-colorize[oxford]'"
 """Brings the packages that only this folder needs."""
 
 _ADDRESS, _SUBSET, _LABELS = "Image URL", "Subset", "Labels"
+
+_LONGEST_ADDRESS = 2000
+
+# Of an .xlsx file: bytes unpacked, XML tags (openpyxl takes 300 bytes for an empty cell), and what
+# is read of the first sheet. 100,000 rows of four cells stay below.
+_MAX_BYTES, _MAX_TAGS = 32 * 2**20, 2**21
+_MAX_ROWS, _MAX_COLUMNS = 2**20, 256
 
 
 @dataclass(frozen=True)
@@ -70,17 +79,21 @@ def read_annotations(path: Path) -> Annotations:
     """
     path = Path(path)
     sheet, table = _read_xlsx(path) if path.suffix.lower() == ".xlsx" else _read_csv(path)
-    header = [_text(cell) for cell in table[0]] if table else []
+    header = [_text(cell) for cell in next(table, ())]
     for name in (_ADDRESS, _SUBSET):
         if name not in header:
-            raise ColorizeError(f"{sheet}, row 1: no column {name!r}; got {header}")
+            got = shorten(str(list(filter(None, header))))
+            raise ColorizeError(f"{sheet}, row 1: no column {name!r}; got {got}")
     bad_rows = []
     if _LABELS not in header:
         bad_rows.append(f"{sheet}, row 1: no column {_LABELS!r}; pictures go without labels")
 
     rows = 0
     paintings: dict[str, Painting] = {}
-    for number, cells in enumerate(table[1:], start=2):
+    labels: dict[str, dict[str, None]] = {}  # In order, each once.
+    for number, cells in enumerate(table, start=2):
+        if not any(cells):
+            continue
         values = dict(zip(header, map(_text, cells), strict=False))
         if not any(values.values()):
             continue
@@ -90,10 +103,10 @@ def read_annotations(path: Path) -> Annotations:
         except ValueError as error:
             bad_rows.append(f"{sheet}, row {number}: {error}")
             continue
-        first = paintings.setdefault(painting.address, painting)
-        labels = tuple(dict.fromkeys(first.labels + painting.labels))
-        paintings[painting.address] = replace(first, labels=labels)
-    return Annotations(tuple(paintings.values()), rows, tuple(bad_rows))
+        paintings.setdefault(painting.address, painting)
+        labels.setdefault(painting.address, {}).update(dict.fromkeys(painting.labels))
+    merged = (replace(one, labels=tuple(labels[one.address])) for one in paintings.values())
+    return Annotations(tuple(merged), rows, tuple(bad_rows))
 
 
 def _painting(values: dict[str, str], row: int) -> Painting:
@@ -101,22 +114,25 @@ def _painting(values: dict[str, str], row: int) -> Painting:
     address = _checked_address(values.get(_ADDRESS, ""))
     subset = values.get(_SUBSET, "").lower()
     if subset not in SUBSETS:
-        raise ValueError(f"unknown subset {subset!r}; use one of {' '.join(SUBSETS)}")
+        raise ValueError(f"unknown subset {shorten(subset)!r}; use one of {' '.join(SUBSETS)}")
     return Painting(address, subset, tuple(values.get(_LABELS, "").split()), row)
 
 
 def _checked_address(text: str) -> str:
     """An address in the form that tells equal ones; a ValueError says what is wrong with it."""
+    shown = f"bad address {shorten(text)!r}"
+    if len(text) > _LONGEST_ADDRESS:
+        raise ValueError(f"{shown} (longer than {_LONGEST_ADDRESS} characters)")
     try:
         parts = urlsplit(text)
         host = parts.hostname if parts.port != 0 else None
     except ValueError as error:
-        raise ValueError(f"bad address {text!r} ({error})") from error
+        raise ValueError(f"{shown} ({shorten(str(error))})") from error
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"bad address {text!r} (only http and https are fetched)")
+        raise ValueError(f"{shown} (only http and https are fetched)")
     # `urlsplit` drops line ends unasked, so they are looked for in the text.
     if not host or "@" in parts.netloc or " " in text or not text.isprintable():
-        raise ValueError(f"bad address {text!r}")
+        raise ValueError(shown)
     return parts._replace(netloc=parts.netloc.lower(), fragment="").geturl()
 
 
@@ -128,29 +144,70 @@ def _text(cell: Any) -> str:
     return text
 
 
-def _read_xlsx(path: Path) -> tuple[str, list[Sequence[Any]]]:
+def _read_xlsx(path: Path) -> tuple[str, Iterator[Sequence[Any]]]:
     """The name of the first sheet, for messages, and its rows."""
     try:
         import openpyxl
     except ModuleNotFoundError as error:
         raise ColorizeError(f"{path}: openpyxl, which reads it, is missing; {INSTALL}") from error
+
+    def rows() -> Iterator[Sequence[Any]]:
+        with _damage_told(path):
+            yield from sheet.iter_rows(max_row=_MAX_ROWS, max_col=_MAX_COLUMNS, values_only=True)
+
     try:
-        with path.open("rb") as file:
-            sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
-            return f"{path}, sheet {sheet.title}", list(sheet.iter_rows(values_only=True))
+        with path.open("rb") as opened:
+            file = io.BytesIO(opened.read(_MAX_BYTES + 1))
     except OSError as error:
         raise ColorizeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (zipfile.BadZipFile, KeyError, IndexError, ValueError, ParseError) as error:
-        raise ColorizeError(f"{path}: not an .xlsx spreadsheet ({error})") from error
+    with _damage_told(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of styles and such, which are not read.
+        if _is_too_large(file):
+            raise ColorizeError(
+                f"{path}: unpacks to more than {_MAX_BYTES // 2**20} MiB, or {_MAX_TAGS:,} tags; "
+                "save it as .csv"
+            )
+        sheet = openpyxl.load_workbook(file, read_only=True, data_only=True).worksheets[0]
+        return f"{path}, sheet {shorten(sheet.title)}", rows()
 
 
-def _read_csv(path: Path) -> tuple[str, list[Sequence[Any]]]:
+def _is_too_large(file: io.BytesIO) -> bool:
+    """Whether an archive would take much memory, told without taking it."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        # No more is unpacked than the headers say.
+        size = sum(entry.file_size for entry in entries) + file.getbuffer().nbytes
+        if size > _MAX_BYTES:
+            return True
+        tags = 0
+        for entry in entries:
+            with archive.open(entry) as part:
+                tags += sum(chunk.count(b"<") for chunk in iter(lambda: part.read(2**16), b""))
+        return tags > _MAX_TAGS
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Makes one line of whatever a damaged spreadsheet makes its readers raise."""
+    try:
+        yield
+    except ColorizeError:
+        raise
+    except Exception as error:
+        reason = shorten(str(error) or type(error).__name__)
+        raise ColorizeError(f"{path}: not an .xlsx spreadsheet ({reason})") from error
+
+
+def _read_csv(path: Path) -> tuple[str, Iterator[Sequence[Any]]]:
     """The name of the file, for messages, and its rows."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines: Iterable[Sequence[Any]] = csv.reader(file, strict=True)
-            return str(path), list(lines)
-    except OSError as error:
-        raise ColorizeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ColorizeError(f"{path}: neither .xlsx nor CSV in UTF-8 ({error})") from error
+
+    def rows() -> Iterator[Sequence[Any]]:
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                yield from csv.reader(file, strict=True)
+        except OSError as error:
+            raise ColorizeError(f"{path}: cannot be read ({error.strerror})") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ColorizeError(f"{path}: neither .xlsx nor CSV in UTF-8 ({error})") from error
+
+    return str(path), rows()

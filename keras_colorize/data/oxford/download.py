@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -26,7 +26,10 @@ MAX_REDIRECTS = 5
 MAX_PAUSE_SECONDS = 600.0
 """A host that asks for a longer pause is left alone for the rest of the run."""
 
-TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=15, sock_read=30)
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=30)
+
+SECONDS_PER_ADDRESS = 120.0
+"""Time that the requests for one address may take in all, tries and redirects included."""
 
 # Requests sent evenly still arrive unevenly: 5 % slower than allowed, none is early.
 _SLACK = 1.05
@@ -112,6 +115,10 @@ class _UnavailableError(Exception):
     """No body is to be had; the message says why."""
 
 
+class _NotPublicError(OSError):
+    """A refused address; an OSError, so that the other addresses of its host are tried."""
+
+
 class _GoneError(_UnavailableError):
     """404 or 410."""
 
@@ -169,12 +176,15 @@ class _Client:
 
     async def fetch(self, address: str) -> bytes | Missing:
         """The body at an address, after as many tries as it deserves."""
+        allowance = _Allowance(SECONDS_PER_ADDRESS)
         try:
             for attempt in range(TRIES):
                 try:
-                    return await self._follow(address)
+                    return await self._follow(address, allowance)
                 except _RetryableError as error:
                     failure = error
+                if allowance.seconds <= 0:
+                    raise _UnavailableError(f"not there after {SECONDS_PER_ADDRESS:.0f} s")
                 pause = failure.pause
                 if pause is None:
                     pause = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5)
@@ -185,13 +195,16 @@ class _Client:
             return Missing(gone=False, reason=f"{failure} ({TRIES} tries)")
         except _UnavailableError as error:
             return Missing(gone=isinstance(error, _GoneError), reason=str(error))
+        except Exception as error:  # Whatever a server makes a library raise, the others go on.
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return Missing(gone=False, reason=reason)
 
-    async def _follow(self, address: str) -> bytes:
+    async def _follow(self, address: str, allowance: "_Allowance") -> bytes:
         """The body at an address or where its redirects lead."""
         try:
             url = URL(address)
             for _ in range(MAX_REDIRECTS + 1):
-                answer = await self._get(url)
+                answer = await self._get(url, allowance)
                 if isinstance(answer, bytes):
                     return answer
                 url = url.join(URL(answer))
@@ -201,12 +214,15 @@ class _Client:
             raise _UnavailableError(f"bad address ({error})") from error
         raise _UnavailableError(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _get(self, url: URL) -> bytes | str:
+    async def _get(self, url: URL, allowance: "_Allowance") -> bytes | str:
         """One request: the body, or the address it is redirected to."""
         host = url.host or ""
         await self._turns.wait(host)
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with (
+                allowance.spent(),
+                self._session.get(url, allow_redirects=False) as response,
+            ):
                 if response.status == 200:
                     return await self._read(response)
                 location = response.headers.get("Location")
@@ -248,8 +264,25 @@ class _Client:
         """
         family, kind, protocol, _, (ip, *_) = resolved
         if not (self._allow_private or _is_public(ip)):
-            raise _UnavailableError(f"{ip} is not a public address; allow it with --allow-private")
+            raise _NotPublicError("not a public address; allow it with --allow-private")
         return socket.socket(family, kind, protocol)
+
+
+@dataclass
+class _Allowance:
+    """Seconds that may still be spent."""
+
+    seconds: float
+
+    @contextlib.asynccontextmanager
+    async def spent(self) -> AsyncIterator[None]:
+        """Counts the time inside; TimeoutError when all is spent."""
+        start = time.monotonic()
+        try:
+            async with asyncio.timeout(self.seconds):
+                yield
+        finally:
+            self.seconds -= time.monotonic() - start
 
 
 class _Turns:
@@ -282,27 +315,46 @@ async def _no_silent_retry(
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if isinstance(getattr(error, "os_error", None), _NotPublicError):
+            raise _UnavailableError(f"{request.url.host} is {error.__cause__}") from error
         raise _BrokenConnectionError(str(error)) from error
+
+
+# All of the IANA registries of special-purpose addresses, whether they are called globally
+# reachable or not, and multicast. Python's own table depends on its version.
+# https://www.iana.org/assignments/iana-ipv4-special-registry
+# https://www.iana.org/assignments/iana-ipv6-special-registry
+_SPECIAL_IPV4 = [
+    ipaddress.IPv4Network(prefix)
+    for prefix in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24"),
+        *("192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15"),
+        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+    )
+]
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_IPV6 = [  # Inside global unicast; 2002::/16 leads to IPv4 addresses.
+    ipaddress.IPv6Network(prefix)
+    for prefix in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+]
 
 
 def _is_public(ip: str) -> bool:
     """Whether an IP address is one of the public internet."""
     address = ipaddress.ip_address(ip.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        embedded = address.ipv4_mapped or address.sixtofour
-        if embedded is not None:
-            return _is_public(str(embedded))
-        # Global unicast; the rest is local, multicast, reserved or a way to IPv4.
-        return address.is_global and address in ipaddress.ip_network("2000::/3")
-    return address.is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _SPECIAL_IPV4)
+    return address in _GLOBAL_UNICAST and not any(address in network for network in _SPECIAL_IPV6)
 
 
 def _seconds(retry_after: str) -> float | None:
     """The value of Retry-After, seconds or a date, as seconds from now; None if it is neither."""
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after)
     try:
-        date = parsedate_to_datetime(retry_after)
-    except ValueError:
+        if retry_after.isascii() and retry_after.isdigit():
+            seconds = float(retry_after)
+        else:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, date.timestamp() - time.time())
+    return min(max(0.0, seconds), 1e9)

@@ -1,6 +1,7 @@
 """Fetches the Oxford Paintings Dataset into a folder that `fit` takes."""
 
 import asyncio
+import functools
 import hashlib
 import re
 import sqlite3
@@ -17,15 +18,13 @@ import numpy as np
 
 from keras_colorize.data.oxford.annotations import INSTALL, SUBSETS, read_annotations
 from keras_colorize.data.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
+from keras_colorize.data.reading import Reader
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, whole_file
-from keras_colorize.images import content_suffix, read_rgb, write_image
+from keras_colorize.images import content_suffix, write_image
 
 if TYPE_CHECKING:
     from keras_colorize.data.oxford.download import Missing
-
-# Several images are decoded at a time, and strangers made them: 67 megapixels at most.
-_MAX_PIXELS = 2**26
 
 _LONGEST_JPEG_SIDE = 65_500
 
@@ -68,6 +67,7 @@ def fetch_oxford_paintings(
     strict: bool = False,
     allow_private: bool = False,
     max_bytes: int = 32 * 2**20,
+    max_pixels: int = 2**26,
     progress: Callable[[int, int], None] | None = None,
 ) -> FetchSummary:
     """Fetches the pictures that an annotation file names to `output/train|validation|test/`.
@@ -86,6 +86,8 @@ def fetch_oxford_paintings(
         strict: refuse an annotation file with a bad row instead of leaving the row out.
         allow_private: also fetch from loopback, private and other non-public addresses.
         max_bytes: refuse larger files.
+        max_pixels: refuse larger images, by their header. Large ones are decoded one by one,
+            whatever the number of connections; one takes about 20 bytes a pixel.
         progress: called with the numbers of pictures dealt with and of all, from another thread.
 
     Returns:
@@ -110,6 +112,7 @@ def fetch_oxford_paintings(
     if named.bad_rows and (strict or not named.paintings):
         raise ColorizeError(f"{named.bad_rows[0]} ({len(named.bad_rows)} bad rows in all)")
     subsets = {painting.address: painting.subset for painting in named.paintings[:limit]}
+    reader = Reader(max_pixels, max_pixels)
 
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,7 @@ def fetch_oxford_paintings(
 
             async def deliver(address: str, body: "bytes | Missing") -> None:
                 nonlocal dealt_with
-                await _keep(output, manifest, address, subsets[address], body, resize)
+                await _keep(output, manifest, address, subsets[address], body, resize, reader)
                 dealt_with += 1
                 if progress is not None:
                     progress(dealt_with, len(subsets))
@@ -195,13 +198,16 @@ async def _keep(
     subset: str,
     body: "bytes | Missing",
     resize: int | None,
+    reader: Reader,
 ) -> None:
     """Stores a picture, if that is what the body is, and enters what became of it."""
     if not isinstance(body, bytes):
         manifest.record_missing(address, GONE if body.gone else FAILED, body.reason)
         return
     try:
-        shrunk = await asyncio.to_thread(_decode, body, resize)
+        shrunk = await asyncio.to_thread(
+            reader.read, body, functools.partial(_shrunk, resize=resize)
+        )
     except ColorizeError as error:
         manifest.record_missing(address, FAILED, str(error))
         return
@@ -211,16 +217,12 @@ async def _keep(
     manifest.record_done(address, file, len(data), hashlib.sha256(data).hexdigest())
 
 
-def _decode(body: bytes, resize: int | None) -> np.ndarray | None:
-    """Makes sure that a body is a picture.
-
-    Returns:
-        uint8, shape (H, W, 3), shrunk; None if the picture is to be stored as it was served.
+def _shrunk(rgb: np.ndarray, resize: int | None) -> np.ndarray | None:
+    """An image at the size that is to be stored; None if it is to be stored as it was served.
 
     Raises:
-        ColorizeError: it is no picture, or no JPEG can hold it.
+        ColorizeError: no JPEG can hold it.
     """
-    rgb = read_rgb(body, max_pixels=_MAX_PIXELS)
     height, width = rgb.shape[:2]
     if resize is None or min(height, width) <= resize:
         return None

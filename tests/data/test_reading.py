@@ -1,0 +1,81 @@
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_colorize.data import reading
+from keras_colorize.data.reading import Reader
+from keras_colorize.errors import ColorizeError
+
+
+def png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 100, 50)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def small_is_100_pixels(monkeypatch):
+    monkeypatch.setattr(reading, "_FREE_PIXELS", 100)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_large_images_at_work_stay_within_the_budget(tmp_path, as_bytes):
+    paths = []
+    for number, side in enumerate([20, 25, 40, 15, 20, 25] * 4):
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(png(side, side))
+    reader = Reader(budget=1000)
+    lock = threading.Lock()
+    at_work: list[int] = []
+    most: list[list[int]] = []
+
+    def use(rgb: np.ndarray) -> int:
+        pixels = rgb.shape[0] * rgb.shape[1]
+        with lock:
+            at_work.append(pixels)
+            most.append(list(at_work))
+        rgb.sum()
+        with lock:
+            at_work.remove(pixels)
+        return pixels
+
+    sources = [path.read_bytes() if as_bytes else path for path in paths]
+    with ThreadPoolExecutor(6) as threads:
+        read = list(threads.map(lambda source: reader.read(source, use), sources))
+    assert read == [side * side for side in [20, 25, 40, 15, 20, 25] * 4]
+    assert all(sum(pixels) <= 1000 or len(pixels) == 1 for pixels in most)
+    if as_bytes:
+        assert all(len(pixels) == 1 for pixels in most)
+
+
+def test_small_images_wait_for_nobody(tmp_path):
+    reader = Reader(budget=1000)
+
+    def read_small(rgb: np.ndarray) -> tuple[int, ...]:
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(reader.read, png(10, 10), lambda small: small.shape).result(30)
+
+    assert reader.read(png(40, 40), read_small) == (10, 10, 3)
+
+
+def test_failures_give_the_budget_back(tmp_path):
+    reader = Reader(budget=1000, max_pixels=1600)
+    path = tmp_path / "cut.png"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    for _ in range(2):
+        with pytest.raises(ColorizeError, match=r"cut\.png: "):
+            reader.read(path, lambda rgb: None)
+        with pytest.raises(ZeroDivisionError):
+            reader.read(png(40, 40), lambda rgb: 1 / 0)
+        for source in (png(41, 40), png(40, 41)):
+            with pytest.raises(ColorizeError, match="megapixels; at most"):
+                reader.read(source, lambda rgb: None)
+        with pytest.raises(ColorizeError, match="image of 4 bytes: "):
+            reader.read(b"text", lambda rgb: None)
+    assert reader.read(png(40, 40), np.shape) == (40, 40, 3)
