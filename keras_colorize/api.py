@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from keras_colorize.data.sources import Splits
     from keras_colorize.evaluation.report import Report
     from keras_colorize.generators import Model
     from keras_colorize.inference.files import Summary
@@ -61,42 +60,33 @@ def fit(
         KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call goes on.
     """
     recipe = load_recipe(recipe, overrides)
-    if verbose is None:
-        verbose = 1 if sys.stdout.isatty() else 2
     path = Path(runs) / (name or recipe.name)
     run = Run.find(path, recipe)
     if run and run.is_finished:
         return run
-    _require_pictures(recipe)
+    _require_images(recipe)
     if run:
-        with run.locked():  # Or fails now, and not only when all pictures are read.
+        with run.locked():  # Or fails now, and not only when all images are read.
             pass
+    if verbose is None:
+        verbose = 1 if sys.stdout.isatty() else 2
     load_tensorflow()
     from keras_colorize import build
-    from keras_colorize.data.pipeline import cache_lab
     from keras_colorize.training.loop import train
 
-    splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
+    training = build.build_training(recipe, progress_bar() if verbose == 1 else None)
     if verbose:
-        train_on, validate_on = len(splits.train), len(splits.validation)
-        print(f"{path}: {train_on:,} pictures to train on, {validate_on:,} to validate on")
+        counts = training.images
+        print(
+            f"{path}: {counts['train']:,} images to train on, "
+            f"{counts['validation']:,} to validate on"
+        )
     run = Run.open(path, recipe)
     with run.locked():
         if not run.environment_file.exists():
-            write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
-        samples = splits.validation.rgb[: recipe.training.sample_images].copy()
-        pictures = build.fingerprint(splits)
-        lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
-        del splits  # All that is needed from now on is made of it.
-        train(
-            build.build_colorizer(recipe, lab_train),
-            run,
-            training=functools.partial(build.build_training_batches, recipe, lab_train),
-            validation=build.build_validation_batches(recipe, lab_validation),
-            samples=samples,
-            pictures=pictures,
-            verbose=verbose,
-        )
+            environment = _environment(training.images)
+            write_text(run.environment_file, json.dumps(environment, indent=2) + "\n")
+        train(training, run, verbose=verbose)
     return run
 
 
@@ -379,7 +369,7 @@ def _require_unseen(folder: Path, recipes: Mapping[str, Recipe | None]) -> None:
             )
 
 
-def _require_pictures(recipe: Recipe) -> None:
+def _require_images(recipe: Recipe) -> None:
     """Fails before TensorFlow loads if the recipe's folder is not there."""
     if recipe.data.source != "folder":
         return
@@ -392,20 +382,13 @@ def _require_pictures(recipe: Recipe) -> None:
         raise RecipeError(f'{recipe.name}: data.path: no such folder (got "{recipe.data.path}")')
 
 
-def _environment(splits: "Splits") -> dict[str, object]:
-    """Versions, machine and pictures, for environment.json."""
+def _environment(images: Mapping[str, object]) -> dict[str, object]:
+    """Versions, machine and images, for environment.json."""
     packages = ("keras-colorize", "tensorflow", "keras", "tensorflow-io", "numpy", "opencv-python")
     return {
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
-        "pictures": {
-            "train": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-            "gray_skipped": splits.gray,
-            "unreadable_skipped": len(splits.unreadable),
-            "unreadable": list(splits.unreadable),
-        },
+        "pictures": dict(images),
     }

@@ -1,5 +1,6 @@
-"""From a recipe to pictures, batches and a compiled colorizer; only this file knows both sides."""
+"""From a recipe to images, batches and a compiled colorizer; only this file knows both sides."""
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import keras
 import tensorflow as tf
 from pydantic import BaseModel
 
-from keras_colorize.data.pipeline import training_batches, validation_batches
+from keras_colorize.data.pipeline import cache_lab, training_batches, validation_batches
 from keras_colorize.data.sources import (
     Progress,
     Splits,
@@ -25,6 +26,7 @@ from keras_colorize.recipe import Data, Recipe, Schedule
 from keras_colorize.training import losses
 from keras_colorize.training.classifying import ClassifyingColorizer, class_rarity
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+from keras_colorize.training.loop import Training
 from keras_colorize.training.optimizers import Adam
 from keras_colorize.training.schedule import FlooredExponentialDecay, WarmupCosine
 
@@ -45,12 +47,45 @@ def load_pictures(data: Data, progress: Progress | None = None) -> Splits:
 
 
 def fingerprint(splits: Splits) -> str:
-    """What tells these training and validation pictures from others."""
+    """Hash of the training and validation images."""
     digest = hashlib.blake2b(digest_size=16)
     for images in (splits.train, splits.validation):
         digest.update(repr(images.rgb.shape).encode())
         digest.update(images.rgb.data)
     return digest.hexdigest()
+
+
+def build_training(recipe: Recipe, progress: Progress | None = None) -> Training:
+    """Reads the images and builds all that a training needs.
+
+    The images themselves are let go; what is kept of them is made of them here.
+
+    Args:
+        recipe: what to train.
+        progress: called now and then while images are read.
+    """
+    splits = load_pictures(recipe.data, progress)
+    lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
+    return Training(
+        colorizer=build_colorizer(recipe, lab_train),
+        batches=functools.partial(build_training_batches, recipe, lab_train),
+        validation=build_validation_batches(recipe, lab_validation),
+        samples=splits.validation.rgb[: recipe.training.sample_images].copy(),
+        fingerprint=fingerprint(splits),
+        images=_counts(splits),
+    )
+
+
+def _counts(splits: Splits) -> dict[str, object]:
+    """How many images are used and skipped."""
+    return {
+        "train": len(splits.train),
+        "validation": len(splits.validation),
+        "test": len(splits.test),
+        "gray_skipped": splits.gray,
+        "unreadable_skipped": len(splits.unreadable),
+        "unreadable": list(splits.unreadable),
+    }
 
 
 def build_training_batches(

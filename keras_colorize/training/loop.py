@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 import keras
@@ -25,52 +26,54 @@ from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, load_state
 
 
-def train(
-    colorizer: Colorizer,
-    run: Run,
-    *,
-    training: Callable[[tf.Variable, int], tf.data.Dataset],
-    validation: tf.data.Dataset,
-    samples: np.ndarray,
-    pictures: str,
-    verbose: int,
-) -> None:
+@dataclass(frozen=True)
+class Training:
+    """What `train` works with.
+
+    Attributes:
+        colorizer: compiled; its weights are replaced by the checkpoint's if there is one.
+        batches: (epoch variable, first batch) -> the training batches of that epoch.
+        validation: batches to validate on after each epoch.
+        samples: images for the sample grids, uint8 sRGB, shape (N, S, S, 3).
+        fingerprint: of the images; a run resumes with the same ones only.
+        images: how many images are used and skipped, for environment.json.
+    """
+
+    colorizer: Colorizer
+    batches: Callable[[tf.Variable, int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    samples: np.ndarray
+    fingerprint: str
+    images: Mapping[str, object]
+
+
+def train(training: Training, run: Run, *, verbose: int) -> None:
     """Trains to the last epoch of the run's recipe, from the start or from its checkpoint.
 
     Args:
-        colorizer: compiled; its weights are replaced by the checkpoint's if there is one.
+        training: what to train, and on what.
         run: where everything goes.
-        training: (epoch variable, first batch) -> the batches of that epoch.
-        validation: batches to validate on after each epoch.
-        samples: pictures for the sample grids, uint8 sRGB, shape (N, S, S, 3).
-        pictures: fingerprint of the pictures; a run goes on with the same ones only.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch.
 
     Raises:
-        ColorizeError: if the checkpoint is of other networks or other pictures.
+        ColorizeError: if the checkpoint is of other networks or other images.
         KeyboardInterrupt: on SIGINT or SIGTERM, after the state was saved.
     """
     settings = run.recipe.training
+    colorizer, validation = training.colorizer, training.validation
     for part in ("", "checkpoints", "models", "samples"):
         remove_leftovers(run.path / part)
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
-    whole_epoch = training(epoch, 0)
+    whole_epoch = training.batches(epoch, 0)
     batches = len(whole_epoch)
-    progress = Progress(pictures)
+    progress = Progress(training.fingerprint)
     means: list[tuple[keras.Variable, np.ndarray]] = []
     if run.state_file.exists():
-        progress = load_state(run.state_file, colorizer)
-        if progress.pictures != pictures:
-            raise ColorizeError(
-                f"{run.path}: the pictures are not those the run began with; bring those back, or "
-                "choose another name"
-            )
+        progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
-        if progress.history:
-            run.write_history(progress.history)
         if verbose:
             done = f"{progress.epoch} epochs and {progress.batch} of {batches} batches"
-            print(f"{run.path}: goes on after {done}")
+            print(f"{run.path}: resumes after {done}")
 
     folder = run.path / "tensorboard"
     curves = tf.summary.create_file_writer(str(folder / "train"))
@@ -80,7 +83,7 @@ def train(
     )
     callbacks = [
         History(progress),
-        Samples(run, samples, validation_curves),
+        Samples(run, training.samples, validation_curves),
         TensorBoard(curves, validation_curves, progress),
         Models(run, progress),
         checkpoints,
@@ -117,10 +120,23 @@ def train(
         if progress.batch >= batches:
             validate()
         elif progress.batch:
-            fit(training(epoch, progress.batch), progress.epoch + 1)
+            fit(training.batches(epoch, progress.batch), progress.epoch + 1)
         for last_epoch in (min(settings.frozen_epochs, settings.epochs), settings.epochs):
             if progress.epoch < last_epoch:
                 fit(whole_epoch, last_epoch)
+
+
+def _resume(training: Training, run: Run) -> Progress:
+    """Restores the state of a run."""
+    progress = load_state(run.state_file, training.colorizer)
+    if progress.pictures != training.fingerprint:
+        raise ColorizeError(
+            f"{run.path}: the images are not those the run began with; bring those back, or "
+            "choose another name"
+        )
+    if progress.history:
+        run.write_history(progress.history)
+    return progress
 
 
 @contextmanager

@@ -440,7 +440,7 @@ class TestStopping:
         before = run.state_file.read_bytes()
         with Image.open(picture) as image:
             image.rotate(90).save(picture)
-        with pytest.raises(ColorizeError, match="cnn: the pictures are not those the run began"):
+        with pytest.raises(ColorizeError, match="cnn: the images are not those the run began"):
             self.fit_cnn(run, pictures)
         picture.write_bytes(content)
         assert run.state_file.read_bytes() == before
