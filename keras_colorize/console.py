@@ -1,7 +1,9 @@
-"""A progress bar for work that is counted in pictures."""
+"""What the user sees: a progress bar for work that is counted in pictures, and the log."""
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -20,3 +22,31 @@ def progress_bar(label: str = "pictures") -> Callable[[int, int], None] | None:
             bars[0].render_finish()
 
     return show
+
+
+log = logging.getLogger("keras_colorize")
+"""Where the library says what it does."""
+
+
+class _Printing(logging.Handler):
+    """Prints messages as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one."""
+        print(self.format(record))
+
+
+@contextmanager
+def printed_log() -> Iterator[None]:
+    """Prints the log, unless the program has configured logging and gets it anyway."""
+    if log.hasHandlers():
+        yield
+        return
+    handler, level = _Printing(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
