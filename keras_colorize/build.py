@@ -89,7 +89,7 @@ def build_training(
         progress: called now and then while images are read.
     """
     own_parts(recipe)  # Or fails now, and not only when all images are read.
-    if isinstance(data, list | tuple) and isinstance(data[0], tf.data.Dataset):
+    if isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data):
         return _training_on_datasets(recipe, data, resumes)
     if data is None:
         splits = load_pictures(recipe.data, progress)

@@ -8,7 +8,7 @@ from keras_colorize.console import log, printed_log
 @pytest.fixture
 def no_logging(monkeypatch):
     """As in a program that has not configured logging; pytest has."""
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(log, "propagate", False)
 
 
 @pytest.mark.usefixtures("no_logging")

@@ -131,10 +131,11 @@ def dataset_batches(images: tf.data.Dataset, image_size: int, batch_size: int) -
         ColorizeError: the dataset has something else in it, or no known length.
     """
     expected = tf.TensorSpec((image_size, image_size, 3), tf.uint8)
-    if images.element_spec != expected:
+    spec = getattr(images, "element_spec", type(images).__name__)
+    if spec != expected:
         raise ColorizeError(
             f"data: datasets must give one image at a time, uint8 of shape {expected.shape}, where "
-            f"{image_size} is data.image_size (got {images.element_spec})"
+            f"{image_size} is data.image_size (got {spec})"
         )
     if images.cardinality() < 1:
         raise ColorizeError(

@@ -325,6 +325,8 @@ class TestData:
             ),
             ((TRAIN[:, :16], VALIDATION), r"train: must be uint8 of shape \(N, 32, 32, 3\)"),
             ((TRAIN[:0], VALIDATION), "train: has no image"),
+            ([], "must be images to train and to validate on"),
+            ((datasets()[0], VALIDATION), r"one image at a time, .*\(got ndarray\)"),
             (datasets()[:1], "must be two datasets"),
             ([one.batch(2) for one in datasets()], "one image at a time, uint8"),
             ([one.repeat() for one in datasets()], "number of images in a dataset must be known"),
