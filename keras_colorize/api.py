@@ -5,23 +5,21 @@ TensorFlow is imported inside the functions, after all that can be checked witho
 
 import functools
 import json
-import os
-import platform
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_colorize import pretrained
-from keras_colorize.console import progress_bar
+from keras_colorize.console import log, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
-from keras_colorize.files import write_text
-from keras_colorize.generators import Generator, resolve
-from keras_colorize.recipe import Data, Recipe, RecipeError, load_recipe
+from keras_colorize.generators import Generator, resolve, resolve_initial_weights
+from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
+from keras_colorize.tables import Data
 from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from keras_colorize.data.sources import Splits
+    from keras_colorize.build import GivenImages
     from keras_colorize.evaluation.report import Report
     from keras_colorize.generators import Model
     from keras_colorize.inference.plan import Summary
@@ -41,17 +39,49 @@ def fit(
     name: str | None = None,
     runs: str | Path = "runs",
     overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    data: "GivenImages | None" = None,
+    initial_weights: "Model | None" = None,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
     verbose: int | None = None,
 ) -> Run:
-    """Trains what a recipe describes, or goes on exactly where the same run stopped.
+    """Trains what a recipe describes, or resumes the run exactly where it stopped.
 
     Args:
         recipe: the name of an installed recipe, the path of a TOML file, or a `Recipe`.
         name: of the run; by default the recipe's.
         runs: the folder that holds runs.
         overrides: `table.key=VALUE` each, as `--set` on the command line.
+        epochs: as `training.epochs=N` in `overrides`. A run goes on, finished or not, when this
+            grows; its weights are those of a run that had so many epochs from the start. With
+            `schedule.shape = "cosine"` they are not: from here on the learning rate follows the
+            longer curve.
+        data: images to use instead of those that the recipe's `data` names:
+            `keras_colorize.data.sources.Splits`; two or three arrays to train, to validate and
+            to test on, uint8, shape (N, S, S, 3), sRGB, S = `data.image_size`; or two
+            `tf.data.Dataset`s that yield one such image at a time, to train and to validate on.
+            Splits and arrays are flipped, cropped and shuffled as those of a recipe, and the run
+            resumes exactly if the same images are passed again. Datasets are iterated anew in
+            each epoch, and used as they are. A run on them resumes exactly at the end of an
+            epoch; within one it skips as many batches as were done, which are the same ones only
+            if the dataset always has one order.
+        initial_weights: a model whose generator's weights to start from, as
+            `training.initial_weights` of a recipe: a `Run`, the path of one (its best model), a
+            `.keras` file, a `.pt` file of the PyTorch original, or the name of a pretrained
+            model. A discriminator begins anew. Not read again when the run resumes.
+        callbacks: Keras callbacks; they run after the package's own, and before the state is
+            saved. One that sets `model.stop_training` ends this call; the run counts as finished
+            when its epochs are done, so the same call resumes it (an `EarlyStopping` then stops
+            after one more epoch without improvement); to be content with what is done, pass
+            `epochs=len(run.history)`. Of their state numbers, strings, None, NumPy scalars and
+            lists of these are restored when a run resumes, but arguments of their constructors
+            stay as passed; arrays, as the best weights of `EarlyStopping`, other objects and
+            files that they write are not. `monitor` needs `mode`. What sets the learning rate
+            (`ReduceLROnPlateau`, the generator's) needs `schedule.shape = "constant"` without
+            warm-up.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch; by default 1 on a
-            terminal and else 2.
+            terminal and else 2. What is begun, resumed and stopped is logged as INFO under
+            "keras_colorize", and printed where a program has not configured logging.
 
     Returns:
         The run: history, models and the folder with everything else. A finished one is returned
@@ -59,48 +89,39 @@ def fit(
 
     Raises:
         RecipeError: if the recipe cannot be run.
-        ColorizeError: if the run's folder belongs to another recipe or process, or there are no
-            pictures to train on.
-        KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call goes on.
+        ColorizeError: if the run's folder belongs to another recipe or process, more epochs are
+            done, or images, initial weights or callbacks are of no use.
+        KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call resumes.
     """
-    recipe = load_recipe(recipe, overrides)
-    if verbose is None:
-        verbose = 1 if sys.stdout.isatty() else 2
+    recipe = _requested_recipe(recipe, overrides, epochs, data, initial_weights)
     path = Path(runs) / (name or recipe.name)
     run = Run.find(path, recipe)
     if run and run.is_finished:
         run.restore_history()
+        run.write_recipe()
         return run
-    _require_pictures(recipe)
+    _require_images(recipe, data)
     if run:
-        with run.locked():  # Or fails now, and not only when all pictures are read.
+        with run.locked():  # Or fails now, and not only when all images are read.
             pass
+    resumes = run is not None and run.state_file.exists()
+    if recipe.training.initial_weights and not resumes:
+        resolve_initial_weights(recipe.training.initial_weights)
+    if verbose is None:
+        verbose = 1 if sys.stdout.isatty() else 2
     load_tensorflow()
     from keras_colorize import build
-    from keras_colorize.data.pipeline import cache_lab
+    from keras_colorize.training.kept_callbacks import check_callbacks
     from keras_colorize.training.loop import train
 
-    splits = build.load_pictures(recipe.data, progress_bar() if verbose == 1 else None)
-    if verbose:
-        train_on, validate_on = len(splits.train), len(splits.validation)
-        print(f"{path}: {train_on:,} pictures to train on, {validate_on:,} to validate on")
+    check_callbacks(callbacks, recipe)
+    bar = progress_bar() if verbose == 1 else None
+    training = build.build_training(recipe, data, resumes=resumes, progress=bar)
     run = Run.open(path, recipe)
-    with run.locked():
-        if not run.environment_file.exists():
-            write_text(run.environment_file, json.dumps(_environment(splits), indent=2) + "\n")
-        samples = splits.validation.rgb[: recipe.training.sample_images].copy()
-        pictures = build.fingerprint(splits)
-        lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
-        del splits  # All that is needed from now on is made of it.
-        train(
-            build.build_colorizer(recipe, lab_train),
-            run,
-            training=functools.partial(build.build_training_batches, recipe, lab_train),
-            validation=build.build_validation_batches(recipe, lab_validation),
-            samples=samples,
-            pictures=pictures,
-            verbose=verbose,
-        )
+    with run.locked(), printed_log() if verbose else nullcontext():
+        counts = [f"{training.images[split]:,}" for split in ("train", "validation")]
+        log.info("%s: %s images to train on, %s to validate on", path, *counts)
+        train(training, run, callbacks, verbose=verbose)
     return run
 
 
@@ -410,7 +431,7 @@ def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
     rows = run.history
     if not rows:
         raise ColorizeError(f"{run.path}: has not finished an epoch yet")
-    from keras_colorize.evaluation.plots import plot_history
+    from keras_colorize.plots import plot_history
 
     return plot_history(rows, Path(output or run.report_folder))
 
@@ -478,8 +499,41 @@ def _require_unseen(folder: Path, recipes: Mapping[str, Recipe | None]) -> None:
             )
 
 
-def _require_pictures(recipe: Recipe) -> None:
-    """Fails before TensorFlow loads if the recipe's folder is not there."""
+def _requested_recipe(
+    recipe: str | Path | Recipe,
+    overrides: Sequence[str],
+    epochs: int | None,
+    data: "GivenImages | None",
+    initial_weights: "Model | None",
+) -> Recipe:
+    """The recipe with what the arguments of `fit` say besides."""
+    overrides = list(overrides)
+    if epochs is not None:
+        overrides.append(f"training.epochs={epochs}")
+    if initial_weights is not None:
+        model = initial_weights.path if isinstance(initial_weights, Run) else initial_weights
+        if not isinstance(model, str | Path):
+            raise ColorizeError(
+                "initial_weights: must be a run, a path or a name, which the run can keep "
+                f"(got {type(model).__name__}); save the model, and pass the file's path"
+            )
+        overrides.append(f"training.initial_weights={json.dumps(str(model), ensure_ascii=False)}")
+    recipe = load_recipe(recipe, overrides)
+    if data is None:
+        return recipe
+    changes: dict[str, object] = {"source": "given", "path": None}
+    changes |= dict.fromkeys(("train_images", "validation_images", "test_images"))
+    if isinstance(data, list | tuple) and any(hasattr(part, "element_spec") for part in data):
+        changes |= {"flip": False, "crop": 1.0}  # Datasets are used as they are.
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
+
+
+def _require_images(recipe: Recipe, data: "GivenImages | None") -> None:
+    """Fails before TensorFlow loads if the recipe's images are not there."""
+    if recipe.data.source == "given" and data is None:
+        raise RecipeError(
+            f'{recipe.name}: data.source: "given" are images passed in Python: fit(..., data=...)'
+        )
     if recipe.data.source != "folder":
         return
     if recipe.data.path is None:
@@ -489,22 +543,3 @@ def _require_pictures(recipe: Recipe) -> None:
         )
     if not Path(recipe.data.path).is_dir():
         raise RecipeError(f'{recipe.name}: data.path: no such folder (got "{recipe.data.path}")')
-
-
-def _environment(splits: "Splits") -> dict[str, object]:
-    """Versions, machine and pictures, for environment.json."""
-    packages = ("keras-colorize", "tensorflow", "keras", "tensorflow-io", "numpy", "opencv-python")
-    return {
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "platform": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "pictures": {
-            "train": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-            "gray_skipped": splits.gray,
-            "unreadable_skipped": len(splits.unreadable),
-            "unreadable": list(splits.unreadable),
-        },
-    }

@@ -1,16 +1,23 @@
-"""From a recipe to pictures, batches and a compiled colorizer; only this file knows both sides."""
+"""From a recipe to images, batches and a compiled colorizer; only this file knows both sides."""
 
+import functools
 import hashlib
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel
 
-from keras_colorize.data.pipeline import training_batches, validation_batches
+from keras_colorize.data.given import as_splits
+from keras_colorize.data.pipeline import (
+    cache_lab,
+    dataset_batches,
+    training_batches,
+    validation_batches,
+)
 from keras_colorize.data.sources import (
     Progress,
     Splits,
@@ -19,14 +26,22 @@ from keras_colorize.data.sources import (
     load_painted_scenes,
 )
 from keras_colorize.errors import ColorizeError
+from keras_colorize.generators import check_generator, resolve_initial_weights
 from keras_colorize.models import efficientnet_generator, patch_discriminator, unet_generator
 from keras_colorize.models.efficientnet.encoder import encoder_layers
-from keras_colorize.recipe import Data, Recipe, Schedule
+from keras_colorize.parts import load_part, own_parts
+from keras_colorize.recipe import Recipe
+from keras_colorize.tables import Data, Optimizers, Schedule, is_own_part
 from keras_colorize.training import losses
 from keras_colorize.training.classifying import ClassifyingColorizer, class_rarity
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+from keras_colorize.training.loop import Training
 from keras_colorize.training.optimizers import Adam
-from keras_colorize.training.schedule import FlooredExponentialDecay, WarmupCosine
+from keras_colorize.training.schedule import FlooredExponentialDecay, Warmup, WarmupCosine
+
+GivenImages: TypeAlias = Splits | Sequence[np.ndarray] | Sequence[tf.data.Dataset]
+Network: TypeAlias = Callable[..., keras.Model]
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 RECONSTRUCTION_LOSSES = {
     "l1": losses.l1_loss,
@@ -41,16 +56,83 @@ PAINTED_SCENES = (2_000, 200, 200)
 
 def load_pictures(data: Data, progress: Progress | None = None) -> Splits:
     """Reads, downloads or paints what the recipe's data table asks for."""
+    if is_own_part(data.source):
+        images = load_part("data.source", data.source)(data, progress)
+        return as_splits(images, data.image_size, data.source)
     return SOURCES[data.source](data, progress)
 
 
 def fingerprint(splits: Splits) -> str:
-    """What tells these training and validation pictures from others."""
+    """Hash of the training and validation images."""
     digest = hashlib.blake2b(digest_size=16)
     for images in (splits.train, splits.validation):
         digest.update(repr(images.rgb.shape).encode())
-        digest.update(images.rgb.data)
+        digest.update(np.ascontiguousarray(images.rgb).data)
     return digest.hexdigest()
+
+
+def build_training(
+    recipe: Recipe,
+    data: GivenImages | None = None,
+    *,
+    resumes: bool = False,
+    progress: Progress | None = None,
+) -> Training:
+    """Reads the images and builds all that a training needs.
+
+    The images themselves are let go; what is kept of them is made of them here.
+
+    Args:
+        recipe: what to train.
+        data: the images, unless the recipe says where they are.
+        resumes: a saved state will replace all weights, so no initial ones are loaded.
+        progress: called now and then while images are read.
+    """
+    own_parts(recipe)  # Or fails now, and not only when all images are read.
+    if isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data):
+        return _training_on_datasets(recipe, data, resumes)
+    if data is None:
+        splits = load_pictures(recipe.data, progress)
+    else:
+        splits = as_splits(data, recipe.data.image_size, "data")
+    lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
+    return Training(
+        colorizer=build_colorizer(
+            recipe, validation_batches(lab_train, recipe.training.batch_size), resumes=resumes
+        ),
+        batches=functools.partial(build_training_batches, recipe, lab_train),
+        validation=build_validation_batches(recipe, lab_validation),
+        samples=splits.validation.rgb[: recipe.training.sample_images].copy(),
+        fingerprint=fingerprint(splits),
+        images={
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+            "gray_skipped": splits.gray,
+            "unreadable_skipped": len(splits.unreadable),
+            "unreadable": list(splits.unreadable),
+        },
+    )
+
+
+def _training_on_datasets(
+    recipe: Recipe, data: Sequence[tf.data.Dataset], resumes: bool
+) -> Training:
+    """The same for datasets, which are read anew in every epoch."""
+    if len(data) != 2:
+        raise ColorizeError(f"data: must be two datasets, train and validation (got {len(data)})")
+    size, batch_size = recipe.data.image_size, recipe.training.batch_size
+    train, validation = (dataset_batches(images, size, batch_size) for images in data)
+    samples = data[1].take(recipe.training.sample_images)
+    counts = [len(images) for images in data]
+    return Training(
+        colorizer=build_colorizer(recipe, train, resumes=resumes),
+        batches=lambda epoch, first_batch: train.skip(first_batch),
+        validation=validation,
+        samples=np.stack(list(samples.as_numpy_iterator())),
+        fingerprint=f"tf.data {counts}",
+        images=dict(zip(("train", "validation"), counts, strict=True)),
+    )
 
 
 def build_training_batches(
@@ -69,34 +151,41 @@ def build_training_batches(
 
 
 def build_validation_batches(recipe: Recipe, lab_cache: tf.Variable) -> tf.data.Dataset:
-    """The validation pictures, in order."""
+    """The validation images, in order."""
     return validation_batches(lab_cache, recipe.training.batch_size)
 
 
-def build_colorizer(recipe: Recipe, lab_train: tf.Variable | None = None) -> Colorizer:
+def build_colorizer(
+    recipe: Recipe, batches: tf.data.Dataset | None = None, *, resumes: bool = False
+) -> Colorizer:
     """Networks, losses and optimizers, compiled and ready for `fit`.
 
     Args:
         recipe: what to build.
-        lab_train: Lab cache of the training images: a cosine schedule needs their number, and
+        batches: the training images, once: a cosine schedule needs the number of batches, and
             ab classes need their colors.
+        resumes: as for `build_training`.
     """
     settings, rates = recipe.training, recipe.optimizers
+    own = own_parts(recipe)
     options: dict[str, Any] = {
         "jit_compile": settings.jit_compile,
         "steps_per_execution": settings.steps_per_execution,
     }
-    steps = 0
-    if lab_train is not None:
-        steps = settings.epochs * math.ceil(lab_train.shape[0] / settings.batch_size)
+    steps = 0 if batches is None else settings.epochs * len(batches)
     with _precision(settings.precision):
-        generator = GENERATORS[recipe.generator.network](recipe)
-        discriminator = recipe.discriminator and _discriminator(recipe)
+        generator = _generator(recipe, own.get("generator.network"))
+        if recipe.training.initial_weights and not resumes:
+            resolve_initial_weights(recipe.training.initial_weights).copy_weights(generator)
+        discriminator = recipe.discriminator and _discriminator(
+            recipe, own.get("discriminator.network")
+        )
     common: dict[str, Any] = {
-        "reconstruction_loss": RECONSTRUCTION_LOSSES[recipe.losses.reconstruction],
+        "reconstruction_loss": own.get("losses.reconstruction")
+        or RECONSTRUCTION_LOSSES[recipe.losses.reconstruction],
         "weight_average": settings.weight_average,
     }
-    adam = _adam(recipe, rates.generator_learning_rate, steps)
+    optimizer = _optimizer(recipe, own, rates.generator_learning_rate, steps)
     if discriminator:
         adversarial = AdversarialColorizer(
             generator,
@@ -107,30 +196,55 @@ def build_colorizer(recipe: Recipe, lab_train: tf.Variable | None = None) -> Col
             **common,
         )
         adversarial.compile(
-            adam, _adam(recipe, rates.discriminator_learning_rate, steps), **options
+            optimizer,
+            _optimizer(recipe, own, rates.discriminator_learning_rate, steps),
+            **options,
         )
         return adversarial
     if recipe.generator.network == "efficientnet":
-        if lab_train is None:
-            raise ValueError("ab classes need the training images. Received: lab_train=None")
+        if batches is None:
+            raise ValueError("ab classes need the training images. Received: batches=None")
         colorizer: Colorizer = ClassifyingColorizer(
             generator,
             class_weight=recipe.losses.class_weight,
-            rarity=class_rarity(
-                validation_batches(lab_train, settings.batch_size),
-                recipe.losses.class_rebalancing,
-            ),
+            rarity=class_rarity(batches, recipe.losses.class_rebalancing),
             pretrained_layers=encoder_layers(generator),
             **common,
         )
     else:
         colorizer = Colorizer(generator, **common)
-    colorizer.compile(adam, **options)
-    adam.scale_learning_rate(
-        [v for layer in colorizer.pretrained_layers for v in layer.trainable_variables],
-        rates.encoder_learning_rate_factor,
-    )
+    colorizer.compile(optimizer, **options)
+    if isinstance(optimizer, Adam):
+        optimizer.scale_learning_rate(
+            [v for layer in colorizer.pretrained_layers for v in layer.trainable_variables],
+            rates.encoder_learning_rate_factor,
+        )
     return colorizer
+
+
+def _generator(recipe: Recipe, own: Network | None) -> keras.Model:
+    if own is None:
+        return GENERATORS[recipe.generator.network](recipe)
+    generator = _own_network(own, recipe, recipe.generator, seed=2 * recipe.training.seed)
+    check_generator(generator, recipe.generator.network)
+    return generator
+
+
+def _own_network(
+    function: Network, recipe: Recipe, table: BaseModel | None, seed: int
+) -> keras.Model:
+    network = function(recipe.data.image_size, seed=seed, **_arguments(table))
+    return _returned(network, keras.Model, getattr(table, "network", ""))
+
+
+def _returned(value: Any, kind: type, part: str) -> Any:
+    """What a function of the user's own returned, if it is of the right kind."""
+    if not isinstance(value, kind):
+        raise ColorizeError(
+            f"{part}: must return a {kind.__module__.partition('.')[0]} {kind.__name__} "
+            f"(got {type(value).__name__})"
+        )
+    return value
 
 
 def _unet(recipe: Recipe) -> keras.Model:
@@ -140,17 +254,21 @@ def _unet(recipe: Recipe) -> keras.Model:
 
 
 def _efficientnet(recipe: Recipe) -> keras.Model:
-    return efficientnet_generator(seed=recipe.training.seed, **_arguments(recipe.generator))
+    arguments = _arguments(recipe.generator)
+    if recipe.training.initial_weights:  # They hold the encoder's.
+        arguments["encoder_weights"] = "none"
+    return efficientnet_generator(seed=recipe.training.seed, **arguments)
 
 
 GENERATORS = {"unet": _unet, "efficientnet": _efficientnet}
 
 
-def _discriminator(recipe: Recipe) -> keras.Model:
+def _discriminator(recipe: Recipe, own: Network | None) -> keras.Model:
+    seed = 2 * recipe.training.seed + 1
+    if own is not None:
+        return _own_network(own, recipe, recipe.discriminator, seed)
     return patch_discriminator(
-        recipe.data.image_size,
-        seed=2 * recipe.training.seed + 1,
-        **_arguments(recipe.discriminator),
+        recipe.data.image_size, seed=seed, **_arguments(recipe.discriminator)
     )
 
 
@@ -159,32 +277,65 @@ def _arguments(table: BaseModel | None) -> dict[str, Any]:
     return {} if table is None else table.model_dump(exclude={"network"})
 
 
-def _adam(recipe: Recipe, base_learning_rate: float, steps: int) -> Adam:
+def _optimizer(
+    recipe: Recipe, own: Mapping[str, Callable[..., Any]], base: float, steps: int
+) -> keras.optimizers.Optimizer:
     """The optimizer of one network, for a training of so many steps."""
-    settings = recipe.optimizers
-    optimizer = Adam(
-        SCHEDULES[recipe.schedule.shape](recipe.schedule, base_learning_rate, steps),
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        epsilon=settings.epsilon,
-        weight_decay=settings.weight_decay or None,
+    settings, schedule = recipe.optimizers, recipe.schedule
+    shape = own.get("schedule.shape") or SCHEDULES[schedule.shape]
+    build = own.get("optimizers.name") or OPTIMIZERS[settings.name]
+    optimizer = _returned(
+        build(settings, shape(schedule, base, steps)), keras.optimizers.Optimizer, settings.name
     )
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
-def _exponential(schedule: Schedule, base: float, steps: int) -> FlooredExponentialDecay:
-    return FlooredExponentialDecay(
-        base, schedule.decay_rate, schedule.decay_steps, schedule.minimum_learning_rate
+def _adam(settings: Optimizers, learning_rate: Rate) -> Adam:
+    return Adam(
+        learning_rate,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+        weight_decay=settings.weight_decay or None,
     )
 
 
-def _cosine(schedule: Schedule, base: float, steps: int) -> WarmupCosine:
+def _sgd(settings: Optimizers, learning_rate: Rate) -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(
+        learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay or None
+    )
+
+
+def _lion(settings: Optimizers, learning_rate: Rate) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Lion(
+        learning_rate,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        weight_decay=settings.weight_decay or None,
+    )
+
+
+OPTIMIZERS = {"adam": _adam, "adamw": _adam, "sgd": _sgd, "lion": _lion}
+
+
+def _exponential(schedule: Schedule, base: float, steps: int) -> Rate:
+    decay = FlooredExponentialDecay(
+        base, schedule.decay_rate, schedule.decay_steps, schedule.minimum_learning_rate
+    )
+    return Warmup(decay, schedule.warmup_steps) if schedule.warmup_steps else decay
+
+
+def _cosine(schedule: Schedule, base: float, steps: int) -> Rate:
     return WarmupCosine(base, steps, schedule.warmup_steps, schedule.minimum_learning_rate)
 
 
-SCHEDULES = {"exponential": _exponential, "cosine": _cosine}
+def _constant(schedule: Schedule, base: float, steps: int) -> Rate:
+    return Warmup(base, schedule.warmup_steps) if schedule.warmup_steps else base
+
+
+SCHEDULES = {"exponential": _exponential, "cosine": _cosine, "constant": _constant}
 
 
 def _folder(data: Data, progress: Progress | None) -> Splits:
@@ -221,7 +372,18 @@ def _painted_scenes(data: Data, progress: Progress | None) -> Splits:
     return load_painted_scenes(data.image_size, train, validation, test, seed=0)
 
 
-SOURCES = {"folder": _folder, "cifar10": _cifar10, "painted_scenes": _painted_scenes}
+def _given(data: Data, progress: Progress | None) -> Splits:
+    raise ColorizeError(
+        "the images were passed to fit as data, and are not kept; name a folder of images (--data)"
+    )
+
+
+SOURCES = {
+    "folder": _folder,
+    "cifar10": _cifar10,
+    "painted_scenes": _painted_scenes,
+    "given": _given,
+}
 
 
 @contextmanager

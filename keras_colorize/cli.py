@@ -57,6 +57,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # It ends as Ctrl-C does.
+    sys.path.append(str(Path.cwd()))  # As `python -m` does: recipes may name modules here.
     # Wherever it stands; as an option it is there for the help alone.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
@@ -111,11 +112,40 @@ def fit(
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     overrides: SetOption = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="As --set training.epochs; a run goes on when it grows."),
+    ] = None,
+    initial_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Start from the weights of a run, a .keras or .pt file, or a pretrained model.",
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool | None,
+        typer.Option(
+            "--verbose/--quiet",
+            help="Show TensorFlow's own notes, too; or nothing but the result and errors.",
+        ),
+    ] = None,
 ) -> None:
-    """Train a recipe; the same command goes on where it stopped."""
+    """Train a recipe; the same command resumes where it stopped."""
     from keras_colorize import api
 
-    run = api.fit(recipe, name=name, runs=runs, overrides=overrides or [])
+    if verbose:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    run = api.fit(
+        recipe,
+        name=name,
+        runs=runs,
+        overrides=overrides or [],
+        epochs=epochs,
+        initial_weights=initial_weights,
+        verbose=0 if verbose is False else None,
+    )
     history = run.history
     best = min(history, key=lambda row: row["val_l1_loss"])
     typer.echo(

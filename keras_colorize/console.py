@@ -1,7 +1,9 @@
-"""A progress bar, and help with options in groups."""
+"""What the user sees: a progress bar, the log, and help with options in groups."""
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -39,3 +41,31 @@ class GroupedOptions(TyperCommand):
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
+
+
+log = logging.getLogger("keras_colorize")
+"""Where the library says what it does."""
+
+
+class _Printing(logging.Handler):
+    """Prints messages as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one."""
+        print(self.format(record))
+
+
+@contextmanager
+def printed_log() -> Iterator[None]:
+    """Prints the log, unless the program has configured logging and gets it anyway."""
+    if log.hasHandlers():
+        yield
+        return
+    handler, level = _Printing(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)

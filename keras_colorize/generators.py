@@ -1,6 +1,7 @@
 """What a MODEL argument means: a run, a file, a SavedModel, or the name of a pretrained model."""
 
 import functools
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -8,7 +9,8 @@ from zipfile import is_zipfile
 
 from keras_colorize import pretrained
 from keras_colorize.errors import ColorizeError, shorten
-from keras_colorize.recipe import Recipe
+from keras_colorize.parts import own_parts
+from keras_colorize.recipe import Recipe, RecipeError
 from keras_colorize.startup import load_tensorflow, use_device
 from keras_colorize.training.run import Run
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from keras_colorize.inference.prediction import Network
 
     Model: TypeAlias = keras.Model | Run | str | Path
+
+
+TORCH_SUFFIXES = (".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,28 @@ class Generator:
         Raises:
             ColorizeError: it cannot be loaded, or is no generator.
         """
+        if self.run is not None:
+            with suppress(RecipeError):  # Registers layers of the user's own, if there are any.
+                own_parts(self.run.recipe)
         generator = self.model if self.path is None else _load(self.path)
-        _check(generator, str(self.path or self.name))
+        check_generator(generator, str(self.path or self.name))
         return generator
+
+    def copy_weights(self, network: "keras.Model") -> None:
+        """Gives a network of the same kind this generator's weights, by their names.
+
+        Args:
+            network: changed in place; `.pt` files of the PyTorch original are for the U-Net.
+
+        Raises:
+            ColorizeError: names or shapes differ; nothing is changed then.
+        """
+        from keras_colorize.models import copy_weights, load_torch_weights
+
+        if self.path is not None and self.path.suffix in TORCH_SUFFIXES:
+            load_torch_weights(network, self.path)
+        else:
+            copy_weights(self.load(), network, str(self.path or self.name))
 
     def network(self, device: str | None = None) -> "Network":
         """What colorizes with it: one object for all calls while its file stays the same.
@@ -123,6 +147,21 @@ def resolve(model: "Model | None") -> Generator:
     )
 
 
+def resolve_initial_weights(model: "Model") -> Generator:
+    """Finds the model whose weights another begins with: what `resolve` takes, but a SavedModel.
+
+    Raises:
+        ColorizeError: there is no such model, or it is a SavedModel.
+    """
+    source = resolve(model)
+    if source.is_saved_model:
+        raise ColorizeError(
+            f"{model}: is a SavedModel, whose weights have no names; start from a run or a .keras "
+            "file"
+        )
+    return source
+
+
 def _version(folder: Path) -> int:
     return int(folder.name) if folder.name.isdecimal() else -1
 
@@ -167,7 +206,7 @@ def _load(path: Path) -> "keras.Model":
         raise ColorizeError(f"{path}: cannot be loaded as a {kind}: {reason}") from error
 
 
-def _check(generator: "keras.Model", source: str) -> None:
+def check_generator(generator: "keras.Model", source: str) -> None:
     """Raises a ColorizeError unless a model maps lightness to ab of the same size."""
     shapes = [getattr(generator, f"{side}_shape", None) for side in ("input", "output")]
     match shapes:

@@ -3,190 +3,40 @@
 Loads no TensorFlow, so that every mistake in a recipe shows before the slow imports start.
 """
 
-import json
 import re
 import tomllib
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tomli_w
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic import (
-    Discriminator as PydanticDiscriminator,
-)
+from pydantic import PrivateAttr, ValidationError, model_validator
 
 from keras_colorize.errors import ColorizeError, shorten
-
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1, lt=2**31)]
-Filters = Annotated[int, Field(ge=1, le=512)]
-LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
-Beta = Annotated[float, Field(ge=0.0, lt=1.0 - 2.0**-25)]  # In float32 the rest is 1.
-
-DOWNSAMPLING = {"unet": 16, "efficientnet": 32}
-"""How many times smaller each network's deepest features are; image sizes are multiples of it."""
+from keras_colorize.tables import (
+    DOWNSAMPLING,
+    NETWORK_TAGS,
+    AnyDiscriminator,
+    Data,
+    Generator,
+    Losses,
+    Optimizers,
+    Schedule,
+    Table,
+    Training,
+    UNet,
+    network_names,
+    show,
+)
 
 
 class RecipeError(ColorizeError, ValueError):
     """A recipe that cannot be run; one line per mistake, `FILE:LINE: key: what is wrong`."""
 
 
-class _Table(BaseModel):
-    """A table of a recipe: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Data(_Table):
-    """Where the pictures come from, and how many go where."""
-
-    source: Literal["folder", "cifar10", "painted_scenes"]
-    path: str | None = None
-    # Below 32 the discriminator's last convolution has no input left.
-    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = 32
-    train_images: Count | None = None
-    validation_images: Count | None = None
-    test_images: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    test_share: Share = 0.1
-    split_by: Literal["file", "folder"] = "file"
-    flip: bool = True
-    crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-
-    @field_validator("path")
-    @classmethod
-    def _path_is_of_a_folder(cls, path: str | None, info: ValidationInfo) -> str | None:
-        source = info.data.get("source", "folder")
-        if path is not None and source != "folder":
-            raise ValueError(f'is for source = "folder", not "{source}" (got {_show(path)})')
-        if not path:
-            return path
-        if "\0" in path:
-            raise ValueError(f"must hold no NUL character (got {_show(path)})")
-        # One spelling of each, so that a run goes on by any.
-        folder = Path(path)
-        return str(folder.expanduser() if path.startswith("~/") else folder)
-
-    @model_validator(mode="after")
-    def _shares_leave_training_pictures(self) -> "Data":
-        if self.validation_share + self.test_share >= 1.0:
-            raise ValueError(
-                "validation_share + test_share must leave some pictures to train on "
-                f"(got {self.validation_share} + {self.test_share})"
-            )
-        return self
-
-
-class UNet(_Table):
-    """The original's U-Net, which predicts ab from lightness."""
-
-    network: Literal["unet"] = "unet"
-    normalization: Literal["batch", "instance"] = "batch"
-    filters: Annotated[int, Field(ge=1, le=512)] = 64
-    dropout: Share = 0.5
-    initial_weights: Literal["normal", "keras"] = "normal"
-
-
-class EfficientNet(_Table):
-    """A pretrained EfficientNet-Lite0 encoder with a decoder that predicts ab and ab classes."""
-
-    network: Literal["efficientnet"]
-    encoder_weights: Literal["imagenet", "none"] = "imagenet"
-    frozen_stages: Annotated[int, Field(ge=0, le=7)] = 3
-    decoder_filters: Annotated[
-        tuple[Filters, ...], Field(min_length=4, max_length=4, strict=False)
-    ] = (192, 128, 64, 64)
-    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
-    vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
-    vividness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-
-
-def _network(table: Any) -> str:
-    """Which network a generator's table is for; recipes without the key mean the U-Net."""
-    return str(table.get("network", "unet") if isinstance(table, dict) else table.network)
-
-
-Generator = Annotated[
-    Annotated[UNet, Tag("unet")] | Annotated[EfficientNet, Tag("efficientnet")],
-    PydanticDiscriminator(_network),
-]
-
-
-class Discriminator(_Table):
-    """The network that tells real ab from predicted ab. Without this table: a plain CNN."""
-
-    normalization: Literal["batch", "instance", "spectral", "none"] = "batch"
-    filters: Annotated[int, Field(ge=1, le=512)] = 64
-    initial_weights: Literal["normal", "keras"] = "normal"
-
-
-class Losses(_Table):
-    """What the generator is trained on: `weight * reconstruction + (1 - weight) * adversarial`."""
-
-    reconstruction: Literal["l1", "l2", "huber", "delta_e"] = "l1"
-    reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.99
-    real_target: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
-    class_weight: Annotated[float, Field(ge=0.0)] = 0.02
-    class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
-
-
-class Optimizers(_Table):
-    """Adam, for both networks."""
-
-    generator_learning_rate: LearningRate = 3e-4
-    discriminator_learning_rate: LearningRate = 6e-5
-    beta_1: Beta = 0.5
-    beta_2: Beta = 0.999
-    epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    encoder_learning_rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-
-
-class Schedule(_Table):
-    """Learning rate of a step.
-
-    "exponential" is `base * decay_rate ** (step / decay_steps)`. "cosine" falls along half a
-    cosine from base to zero over all epochs, after `warmup_steps` in which the rate rises. Both
-    have a floor.
-    """
-
-    shape: Literal["exponential", "cosine"] = "exponential"
-    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    decay_steps: Count = 60_000
-    minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
-
-
-class Training(_Table):
-    """How long, in what portions, how precisely, and what is kept."""
-
-    epochs: Count
-    batch_size: Count = 32
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    weight_average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = ()
-    sample_images: Annotated[int, Field(ge=1, le=64)] = 8
-    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    jit_compile: bool = False
-    steps_per_execution: Count = 1
-
-
-class Recipe(_Table):
-    """Everything a run is made of. The same recipe and pictures give the same weights.
+class Recipe(Table):
+    """Everything a run is made of. The same recipe and images give the same weights.
 
     Attributes:
         data, generator, discriminator, losses, optimizers, schedule, training: the tables.
@@ -194,7 +44,7 @@ class Recipe(_Table):
 
     data: Data
     generator: Generator = UNet()
-    discriminator: Discriminator | None = None
+    discriminator: AnyDiscriminator | None = None
     losses: Losses = Losses()
     optimizers: Optimizers = Optimizers()
     schedule: Schedule = Schedule()
@@ -204,7 +54,7 @@ class Recipe(_Table):
     @model_validator(mode="after")
     def _keys_suit_the_network(self) -> "Recipe":
         network = self.generator.network
-        multiple = DOWNSAMPLING[network]
+        multiple = DOWNSAMPLING.get(network, 1)
         if self.data.image_size % multiple:
             raise ValueError(
                 f'data.image_size: must be a multiple of {multiple} for network = "{network}" '
@@ -212,10 +62,26 @@ class Recipe(_Table):
             )
         if network == "efficientnet" and self.discriminator is not None:
             raise ValueError('discriminator: is for network = "unet"; delete the table')
-        if network == "unet" and self.training.frozen_epochs:
+        if network != "efficientnet" and self.training.frozen_epochs:
             raise ValueError(
                 'training.frozen_epochs: is for network = "efficientnet", which has a pretrained '
                 f"encoder (got {self.training.frozen_epochs})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_suit_the_optimizer(self) -> "Recipe":
+        optimizers = self.optimizers
+        if optimizers.name == "adamw" and not optimizers.weight_decay:
+            raise ValueError(
+                'optimizers.weight_decay: must be above 0 for name = "adamw" '
+                f"(got {optimizers.weight_decay})"
+            )
+        factor = optimizers.encoder_learning_rate_factor
+        if factor != 1.0 and optimizers.name not in ("adam", "adamw"):
+            raise ValueError(
+                'optimizers.encoder_learning_rate_factor: is for name = "adam" or "adamw" '
+                f"(got {factor})"
             )
         return self
 
@@ -241,7 +107,7 @@ class Recipe(_Table):
             _flatten(other.model_dump(mode="json")),
         )
         return [
-            f"{key}: {_show(mine.get(key))}, not {_show(theirs.get(key))}"
+            f"{key}: {show(mine.get(key))}, not {show(theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())
             if mine.get(key) != theirs.get(key)
         ]
@@ -389,7 +255,7 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
         value = value["network"]
     if not keys:  # A check of several tables; its message begins with the key.
         keys = error["msg"].removeprefix("Value error, ").partition(":")[0].split(".")
-    if keys[:1] == ["generator"] and keys[1:2] and keys[1] in DOWNSAMPLING:
+    if keys[0] in NETWORK_TAGS and keys[1:2] and keys[1] in NETWORK_TAGS[keys[0]]:
         del keys[1]  # pydantic names the network here
     key = ".".join(keys)
     known = [".".join(keys[:length]) for length in range(len(keys), 0, -1)]
@@ -398,13 +264,13 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
         line = next((lines[k] for k in known if k in lines), None)
         of_table = next((origins[k] for k in origins if k.startswith(f"{key}.")), source)
         where = f"{source}:{line}" if line else of_table
-    got = f"(got {shorten(_show(value))})"
+    got = f"(got {shorten(show(value))})"
     message = {
         "missing": "is missing",
         "extra_forbidden": f"no such {'table' if isinstance(value, dict) else 'key'}",
         "model_type": f"should be a table {got}",
         "tuple_type": f"should be a valid array {got}",
-        "union_tag_invalid": f"should be {' or '.join(map(repr, DOWNSAMPLING))} {got}",
+        "union_tag_invalid": f"should be {network_names(keys[0])} or 'module:function' {got}",
         "value_error": error["msg"].removeprefix("Value error, ").removeprefix(f"{key}: "),
     }.get(error["type"], f"{error['msg'].removeprefix('Input ')} {got}")
     return f"{where}: {shorten(key)}: {shorten(message, 300)}"
@@ -418,15 +284,3 @@ def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[table] = values
     return flat
-
-
-def _show(value: Any) -> str:
-    """A value on one line, about as it would stand in TOML; a missing one as `unset`."""
-    if value is None:
-        return "unset"
-    try:
-        if isinstance(value, str | bool | list | dict):
-            return json.dumps(value, ensure_ascii=False, default=str)
-        return str(value)
-    except (ValueError, RecursionError):  # Thousands of digits or of tables in one another.
-        return f"a value of type {type(value).__name__} that is too large to show"

@@ -1,25 +1,16 @@
-from typing import get_args
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_colorize import build
+from keras_colorize import build, tables
 from keras_colorize.data.pipeline import cache_lab
 from keras_colorize.models.efficientnet.encoder import encoder_layers
 from keras_colorize.models.layers import SpectralConv2D
-from keras_colorize.recipe import (
-    DOWNSAMPLING,
-    Data,
-    Generator,
-    Losses,
-    Recipe,
-    Schedule,
-    load_recipe,
-)
+from keras_colorize.recipe import Recipe, load_recipe
 from keras_colorize.training.classifying import ClassifyingColorizer
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+from keras_colorize.training.optimizers import Adam
 
 
 def small(name: str, *overrides: str) -> Recipe:
@@ -64,30 +55,23 @@ def test_without_a_discriminator_it_is_a_plain_cnn():
     assert float(colorizer.generator_optimizer.learning_rate) == pytest.approx(3e-4, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("table", "key", "built"),
-    [
-        (Data, "source", build.SOURCES),
-        (Losses, "reconstruction", build.RECONSTRUCTION_LOSSES),
-        (Schedule, "shape", build.SCHEDULES),
-    ],
-)
-def test_recipes_name_what_can_be_built(table, key, built):
-    assert set(get_args(table.model_fields[key].annotation)) == set(built)
+@pytest.mark.parametrize("names", ["SOURCES", "RECONSTRUCTION_LOSSES", "OPTIMIZERS", "SCHEDULES"])
+def test_recipes_name_what_can_be_built(names):
+    assert getattr(tables, names) == tuple(getattr(build, names))
 
 
 def test_recipes_name_the_networks_that_can_be_built():
-    (networks,) = get_args(Generator)[:1]
-    tables = [get_args(one)[0] for one in get_args(networks)]
-    names = [get_args(table.model_fields["network"].annotation) for table in tables]
-    assert sum(names, ()) == tuple(build.GENERATORS) == tuple(DOWNSAMPLING)
+    networks = tuple(build.GENERATORS)
+    assert networks == tuple(tables.DOWNSAMPLING)
+    assert (*networks, "own") == tables.NETWORK_TAGS["generator"]
 
 
 def test_a_pretrained_encoder_with_a_decoder():
     recipe = load_recipe("paintings_and_photos", ["training.epochs=3"])
     # Between common and rare colors; 70 images are three batches of an epoch.
     images = np.random.default_rng(0).integers(0, 256, (70, 128, 128, 3), np.uint8)
-    colorizer = build.build_colorizer(recipe, cache_lab(images))
+    batches = build.build_validation_batches(recipe, cache_lab(images))
+    colorizer = build.build_colorizer(recipe, batches)
     assert type(colorizer) is ClassifyingColorizer
     optimizer = colorizer.generator_optimizer
     assert (optimizer.beta_1, optimizer.weight_decay) == (0.9, 0.02)
@@ -102,8 +86,45 @@ def test_a_pretrained_encoder_with_a_decoder():
     }
     assert factors["encoder"] == recipe.optimizers.encoder_learning_rate_factor
     assert factors["decoder"] == 1.0
-    with pytest.raises(ValueError, match="lab_train=None"):
+    with pytest.raises(ValueError, match="batches=None"):
         build.build_colorizer(recipe)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kind", "settings"),
+    [
+        ([], Adam, {"beta_1": 0.5, "weight_decay": None}),
+        (["name=adamw", "weight_decay=0.1"], Adam, {"beta_1": 0.5, "weight_decay": 0.1}),
+        (["name=sgd", "momentum=0.8"], keras.optimizers.SGD, {"momentum": 0.8}),
+        (["name=lion", "weight_decay=0.1"], keras.optimizers.Lion, {"weight_decay": 0.1}),
+    ],
+)
+def test_optimizers(overrides, kind, settings):
+    overrides = ["schedule.shape=constant", *(f"optimizers.{one}" for one in overrides)]
+    optimizer = build.build_colorizer(small("paintings_cnn", *overrides)).generator_optimizer
+    assert type(optimizer) is kind
+    assert {name: getattr(optimizer, name) for name in settings} == settings
+    if optimizer.weight_decay:
+        decayed = [v.name for v in optimizer._trainable_variables if optimizer._use_weight_decay(v)]
+        assert set(decayed) == {"kernel"}
+    optimizer.learning_rate = 0.5
+    assert float(optimizer.learning_rate) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ("exponential", 3e-4 * 0.1 ** (5 / 60_000)),
+        ("constant", 3e-4),
+    ],
+)
+def test_warmup(shape, expected):
+    overrides = [f"schedule.shape={shape}", "schedule.warmup_steps=10"]
+    optimizer = build.build_colorizer(small("paintings_cnn", *overrides)).generator_optimizer
+    optimizer.iterations.assign(4)
+    assert float(optimizer.learning_rate) == pytest.approx(expected / 2)
+    optimizer.iterations.assign(9)
+    assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("reconstruction", list(build.RECONSTRUCTION_LOSSES))

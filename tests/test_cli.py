@@ -78,7 +78,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
     [
         (["fti"], 2, "No such command 'fti'"),
         (["fit"], 2, "Missing argument 'recipe'"),
-        (["fit", "quickstart", "--epochs", "3"], 2, "No such option: --epochs"),
+        (["fit", "quickstart", "--epoch", "3"], 2, "No such option: --epoch"),
         (["evaluate", "model"], 1, "model: no model: neither a run, a .keras"),
         (["compare", "a", "--data", ".", "--size", "0"], 2, "Invalid value for '--size'"),
         (["validate", "quikstart"], 1, "quikstart: no recipe of this name; the installed ones are"),
@@ -118,7 +118,7 @@ def test_every_mistake_of_a_recipe_is_a_line(call, tmp_path):
         1,
         "",
         "keras-colorize: my.toml:2: data.source: "
-        "should be 'folder', 'cifar10' or 'painted_scenes' (got 3)\n"
+        "should be 'folder', 'cifar10', 'painted_scenes', 'given' or 'module:function' (got 3)\n"
         "keras-colorize: my.toml:5: training.epochs: should be a valid integer (got true)\n",
     )
 

@@ -4,18 +4,19 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+import keras_colorize.tables
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import (
-    EfficientNet,
     Recipe,
     RecipeError,
-    UNet,
     load_recipe,
     recipe_header,
     recipe_paths,
 )
+from keras_colorize.tables import EfficientNet, UNet
 
 SMALL = """\
 [data]
@@ -325,7 +326,7 @@ keep_epochs = [
 ]
 """
         )
-        sources = "'folder', 'cifar10' or 'painted_scenes'"
+        sources = "'folder', 'cifar10', 'painted_scenes', 'given' or 'module:function'"
         assert mistakes(path) == [
             f'mine.toml:3: data.source: should be {sources} (got "pictures")',
             "mine.toml:6: discriminator.normalisation: no such key",
@@ -486,7 +487,8 @@ def test_round_trip(name, write):
     assert again.differences(recipe) == []
     # Every value is written out, but those that are unset.
     tables = tomllib.loads(text)
-    assert tables["training"].keys() == type(recipe.training).model_fields.keys()
+    unset = {"initial_weights"}
+    assert tables["training"].keys() | unset == type(recipe.training).model_fields.keys()
     assert ("discriminator" in tables) == (recipe.discriminator is not None)
 
 
@@ -507,6 +509,7 @@ def test_differences(write):
         'data.source: "folder", not "painted_scenes"',
         "discriminator.filters: 64, not unset",
         'discriminator.initial_weights: "normal", not unset',
+        'discriminator.network: "patch", not unset',
         'discriminator.normalization: "none", not unset',
         "training.epochs: 4, not 3",
         "training.keep_epochs: [1], not []",
@@ -571,7 +574,8 @@ class TestNetworks:
         [
             (
                 "generator.network=resnet",
-                "generator.network: should be 'unet' or 'efficientnet' (got \"resnet\")",
+                "generator.network: should be 'unet', 'efficientnet' or 'module:function' "
+                '(got "resnet")',
             ),
             ("generator.filters=4", "generator.filters: no such key"),
             ("generator.frozen_stages=8", "generator.frozen_stages: "),
@@ -590,3 +594,82 @@ class TestNetworks:
     def test_frozen_epochs_need_a_pretrained_encoder(self, write):
         (line,) = mistakes(write(SMALL), "training.frozen_epochs=1")
         assert 'training.frozen_epochs: is for network = "efficientnet"' in line
+
+
+def keys_of(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {f"{table.__name__}.{name}": field for name, field in table.model_fields.items()}
+
+
+def test_every_key_is_described():
+    tables = [one for one in vars(keras_colorize.tables).values() if isinstance(one, type)]
+    tables = [one for one in tables if issubclass(one, keras_colorize.tables.Table)]
+    fields = {key: field for table in tables for key, field in keys_of(table).items()}
+    assert len(fields) > 40
+    undescribed = [key for key, field in fields.items() if not (field.description or "").strip()]
+    assert undescribed == []
+
+
+OWN = """\
+[data]
+source = "mine:images"
+path = "somewhere"
+
+[generator]
+network = "mine.networks:small"
+width = 8
+kernels = [3, 1]
+
+[discriminator]
+network = "mine:critic"
+
+[losses]
+reconstruction = "mine:loss"
+
+[optimizers]
+name = "mine:optimizer"
+
+[schedule]
+shape = "mine:schedule"
+
+[training]
+epochs = 1
+"""
+
+
+class TestOwnParts:
+    def test_are_kept(self, write):
+        recipe = load_recipe(write(OWN))
+        again = load_recipe(write(recipe.to_toml(), "again.toml"))
+        assert again.differences(recipe) == []
+        assert recipe.generator.model_extra == {"width": 8, "kernels": [3, 1]}
+        other = load_recipe(recipe, ["generator.width=4"])
+        assert other.differences(recipe) == ["generator.width: 4, not 8"]
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ("data.source=mine", "should be 'folder', 'cifar10', 'painted_scenes', 'given' or"),
+            ("losses.reconstruction=a:b:c", "'delta_e' or 'module:function' (got \"a:b:c\")"),
+            ("optimizers.name=mine:", "should be 'adam', 'adamw', 'sgd', 'lion' or 'module:func"),
+            ("schedule.shape=:f", "'cosine', 'constant' or 'module:function' (got \":f\")"),
+            ("schedule.shape=3", "'cosine', 'constant' or 'module:function' (got 3)"),
+            ("discriminator.network=mine", "should be 'patch' or 'module:function' (got \"mine\")"),
+            ("optimizers.name=adamw", "optimizers.weight_decay: must be above 0 for name = "),
+            ("training.frozen_epochs=1", "training.frozen_epochs: is for network = "),
+        ],
+    )
+    def test_mistakes(self, write, override, message):
+        (line,) = mistakes(write(OWN), override)
+        assert line.startswith(f"--set {override}: ") or "weight_decay" in line
+        assert message in line
+
+    def test_a_factor_is_for_adam(self, write):
+        overrides = ["optimizers.encoder_learning_rate_factor=0.5", "optimizers.name=sgd"]
+        (line,) = mistakes(write(SMALL), *overrides)
+        assert 'encoder_learning_rate_factor: is for name = "adam" or "adamw"' in line
+
+
+@pytest.mark.parametrize("spelling", ["runs/old", "runs/old/", "./runs//old"])
+def test_initial_weights_have_one_spelling(write, spelling):
+    recipe = load_recipe(write(SMALL), [f"training.initial_weights={spelling}"])
+    assert recipe.training.initial_weights == "runs/old"

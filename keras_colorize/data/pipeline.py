@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import normalize
+from keras_colorize.errors import ColorizeError
 
 LAB_STEPS = 32_767
 """A Lab cache counts normalized Lab in steps of 1 / LAB_STEPS: it is within 0.0008 of L and 0.002
@@ -112,6 +113,36 @@ def validation_batches(lab_cache: tf.Variable, batch_size: int) -> tf.data.Datas
     """
     positions = tf.data.Dataset.range(lab_cache.shape[0]).batch(batch_size)
     return _ahead(positions, lambda order: _split(lab_cache.sparse_read(order)))
+
+
+def dataset_batches(images: tf.data.Dataset, image_size: int, batch_size: int) -> tf.data.Dataset:
+    """Batches of a dataset of the user's own; each iteration reads it anew.
+
+    Args:
+        images: one image at a time, uint8, shape (image_size, image_size, 3), sRGB, of known
+            number.
+        image_size: of the recipe.
+        batch_size: images a batch; the last one may have fewer.
+
+    Returns:
+        A dataset of (`lightness`, `ab`) like `training_batches`.
+
+    Raises:
+        ColorizeError: the dataset has something else in it, or no known length.
+    """
+    expected = tf.TensorSpec((image_size, image_size, 3), tf.uint8)
+    spec = getattr(images, "element_spec", type(images).__name__)
+    if spec != expected:
+        raise ColorizeError(
+            f"data: datasets must give one image at a time, uint8 of shape {expected.shape}, where "
+            f"{image_size} is data.image_size (got {spec})"
+        )
+    if images.cardinality() < 1:
+        raise ColorizeError(
+            "data: the number of images in a dataset must be known, and not 0 (it is "
+            f"{images.cardinality()}); see tf.data.experimental.assert_cardinality"
+        )
+    return _ahead(images.batch(batch_size), normalize)
 
 
 def _random_boxes(count: int, crop: float, seed: tuple[int, tf.Tensor]) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Judges colorizers by the pictures they make, side by side and beside leaving them gray."""
 
 import csv
+import html
 import io
 import json
 import operator
@@ -8,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +18,13 @@ from matplotlib.figure import Figure
 from keras_colorize.color import delta_e_76, render, rgb_to_lab, split_lab
 from keras_colorize.errors import ColorizeError
 from keras_colorize.evaluation import metrics
-from keras_colorize.evaluation.plots import draw_pictures, save_figure
 from keras_colorize.files import write_text
+from keras_colorize.images import picture_grid
+from keras_colorize.notebook import html_image, html_table
+from keras_colorize.plots import draw_pictures, save_figure
+
+if TYPE_CHECKING:
+    import pandas
 
 GRAY = "gray"
 """The baseline that leaves every picture gray (ab = 0), judged beside all colorizers."""
@@ -64,7 +71,7 @@ _ROWS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Scores of several colorizers on the same pictures; the gray baseline comes first.
 
@@ -88,13 +95,49 @@ class Report:
     examples: dict[str, list[int]]
     pictures: dict[int, np.ndarray]
 
+    def __repr__(self) -> str:
+        """The table, so that a notebook or console shows it."""
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        """The table and the examples, for notebooks."""
+        columns = [[self._title(), *(row.label for row in _ROWS)]]
+        columns += [self._table_column(model) for model in self.summary]
+        pictures = "".join(
+            f"<p>{kind}, by CIEDE2000 of {html.escape(self.ranked_by)}: original, "
+            f"{html.escape(', '.join(self.images))}<br>{html_image(self._thumbnails(indices))}</p>"
+            for kind, indices in self.examples.items()
+        )
+        return html_table(columns) + pictures
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Each picture's scores, as images.csv has them.
+
+        Returns:
+            A row for each picture and model: `picture`, `model` and the metrics.
+
+        Raises:
+            ColorizeError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ColorizeError(
+                "to_dataframe needs pandas: pip install 'keras-colorize[pandas]'"
+            ) from None
+        frames = [
+            pandas.DataFrame({"picture": self.names, "model": model, **scores})
+            for model, scores in self.images.items()
+        ]
+        return pandas.concat(frames, ignore_index=True)
+
     def table(self) -> str:
         """The summary in lines of at most 100 characters, the best value of each row marked.
 
         Models that do not fit beside each other follow in further blocks, each with the gray
         baseline.
         """
-        labels = [f"{len(self.names):,} pictures of {self._size()}", *(row.label for row in _ROWS)]
+        labels = [self._title(), *(row.label for row in _ROWS)]
         label_width = max(map(len, labels))
         columns = {model: self._table_column(model) for model in self.summary}
         blocks: list[list[str]] = [[GRAY]]
@@ -172,6 +215,14 @@ class Report:
             [list(self.pictures[index]) for index in indices],
             captions,
         )
+
+    def _thumbnails(self, indices: list[int]) -> np.ndarray:
+        """Examples side by side, small ones enlarged by a whole factor."""
+        rows = [list(self.pictures[index]) for index in indices]
+        return picture_grid(rows, scale=max(1, 96 // rows[0][0].shape[1]))
+
+    def _title(self) -> str:
+        return f"{len(self.names):,} pictures of {self._size()}"
 
     def _size(self) -> str:
         """WIDTHxHEIGHT of the pictures."""

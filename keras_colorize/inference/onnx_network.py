@@ -28,11 +28,16 @@ class OnnxNetwork(Network):
             self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             properties = self._session.get_modelmeta().custom_metadata_map
             self.name = properties["name"]
-            self.vividness = float(properties["vividness"])
+            self._vividness = float(properties["vividness"])
         except Exception as error:  # ONNX Runtime's errors share no class.
             raise ColorizeError(
                 f"{path}: cannot be loaded ({str(error).splitlines()[0]})"
             ) from None
+
+    @property
+    def vividness(self) -> float:
+        """As the file says."""
+        return self._vividness
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """As `Network.outputs`."""

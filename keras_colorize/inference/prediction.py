@@ -16,12 +16,15 @@ class Network(ABC):
     Attributes:
         name: for messages.
         size: side of the square images that it sees, None for a model of any size.
-        vividness: 0..1, its own; None for a model that has none.
     """
 
     name: str
     size: int | None
-    vividness: float | None
+
+    @property
+    @abstractmethod
+    def vividness(self) -> float | None:
+        """The model's own, 0..1; None for a model that has none."""
 
     @abstractmethod
     def outputs(self, images: np.ndarray) -> np.ndarray:

@@ -6,9 +6,11 @@ One family of networks, one folder. Whatever the family, a generator maps `light
 from keras_colorize.models.efficientnet import efficientnet_generator
 from keras_colorize.models.plain_keras import plain
 from keras_colorize.models.predict import predict_ab, set_vividness
+from keras_colorize.models.transfer import copy_weights
 from keras_colorize.models.unet import load_torch_weights, patch_discriminator, unet_generator
 
 __all__ = [
+    "copy_weights",
     "efficientnet_generator",
     "load_torch_weights",
     "patch_discriminator",

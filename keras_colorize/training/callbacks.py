@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import normalize, render
+from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.files import require_room, whole_file
 from keras_colorize.images import picture_grid, write_image
@@ -128,12 +129,24 @@ class Samples(keras.callbacks.Callback):
             tf.summary.image("original, gray, predicted", grid[None])
 
 
+def tag(name: str) -> str:
+    """Where TensorBoard shows a figure: `generator/l1_loss`, `learning_rate/generator`."""
+    if name.endswith("_learning_rate"):
+        return f"learning_rate/{name.removesuffix('_learning_rate')}"
+    if name == "seconds":
+        return "epoch/seconds"
+    network, _, figure = name.partition("_")
+    if network in ("generator", "discriminator"):
+        return f"{network}/{figure}"
+    return f"generator/{name}"
+
+
 class TensorBoard(keras.callbacks.Callback):
     """Scalars of each epoch: training and validation on the same charts, learning rates.
 
     Args:
-        run: what is trained.
-        training: writer of the training figures and learning rates.
+        run: what is trained; its recipe is shown as text.
+        training: writer of the training figures and learning rates, and of the recipe.
         validation: writer of the validation figures.
         progress: its history's last row is what is written.
     """
@@ -151,6 +164,11 @@ class TensorBoard(keras.callbacks.Callback):
         self.validation = validation
         self.progress = progress
 
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Writes the recipe."""
+        with writing_events(self.run), self.training.as_default(step=self.progress.epoch):
+            tf.summary.text("recipe", f"```\n{self.run.recipe.to_toml()}```")
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the row."""
         with writing_events(self.run):
@@ -158,7 +176,7 @@ class TensorBoard(keras.callbacks.Callback):
                 writer = self.validation if name.startswith("val_") else self.training
                 if name != "epoch":
                     with writer.as_default(step=epoch + 1):
-                        tf.summary.scalar(name.removeprefix("val_"), value)
+                        tf.summary.scalar(tag(name.removeprefix("val_")), value)
             self.training.flush()
             self.validation.flush()
 
@@ -202,6 +220,10 @@ def _save(model: keras.Model, path: Path) -> None:
         model.save(folder, zipped=False)
         for file in filter(Path.is_file, sorted(Path(folder).rglob("*"))):
             archive.write(file, file.relative_to(folder))
+
+
+class StoppedByCallback(Exception):  # noqa: N818  # no error
+    """Ends Keras's `fit` after a batch, because a callback set `model.stop_training`."""
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -249,9 +271,12 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{self.progress.epoch + 1}; try lower learning rates"
             )
         self.progress.batch = self.first_batch + batch + 1
-        if self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
+        stopped = getattr(self.model, "stop_training", False)
+        if stopped or self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
             self._save()
             self._stop_if_asked()
+        if stopped:  # Keras would go on to validate, as if the epoch were finished.
+            raise StoppedByCallback
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves, then shows the epoch in history.csv."""
@@ -266,6 +291,5 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop_if_asked(self) -> None:
         if self.interrupted:
-            if self.params and self.params["verbose"]:
-                print(f"\n{self.run.path}: stopped and saved; the same command goes on from here")
+            log.info("%s: stopped and saved; the same command resumes from here", self.run.path)
             raise KeyboardInterrupt

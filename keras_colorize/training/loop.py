@@ -2,76 +2,93 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import remove_leftovers
 from keras_colorize.training.callbacks import (
     Checkpoints,
     History,
+    Logs,
     Models,
     ProgressBar,
     Samples,
+    StoppedByCallback,
     TensorBoard,
     writing_events,
 )
 from keras_colorize.training.colorizer import Colorizer
+from keras_colorize.training.environment import write_environment
+from keras_colorize.training.kept_callbacks import KeptCallbacks
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, load_state
 
 
+@dataclass(frozen=True)
+class Training:
+    """What `train` works with.
+
+    Attributes:
+        colorizer: compiled; its weights are replaced by the checkpoint's if there is one.
+        batches: (epoch variable, first batch) -> the training batches of that epoch.
+        validation: batches to validate on after each epoch.
+        samples: images for the sample grids, uint8 sRGB, shape (N, S, S, 3).
+        fingerprint: of the images; a run resumes with the same ones only.
+        images: how many images are used and skipped, for environment.json.
+    """
+
+    colorizer: Colorizer
+    batches: Callable[[tf.Variable, int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    samples: np.ndarray
+    fingerprint: str
+    images: Mapping[str, object]
+
+
 def train(
-    colorizer: Colorizer,
+    training: Training,
     run: Run,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     *,
-    training: Callable[[tf.Variable, int], tf.data.Dataset],
-    validation: tf.data.Dataset,
-    samples: np.ndarray,
-    pictures: str,
     verbose: int,
 ) -> None:
     """Trains to the last epoch of the run's recipe, from the start or from its checkpoint.
 
     Args:
-        colorizer: compiled; its weights are replaced by the checkpoint's if there is one.
+        training: what to train, and on what.
         run: where everything goes.
-        training: (epoch variable, first batch) -> the batches of that epoch.
-        validation: batches to validate on after each epoch.
-        samples: pictures for the sample grids, uint8 sRGB, shape (N, S, S, 3).
-        pictures: fingerprint of the pictures; a run goes on with the same ones only.
+        callbacks: the user's own; they run after the others, but before the state is saved.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch.
 
     Raises:
-        ColorizeError: if the checkpoint is of other networks or other pictures.
+        ColorizeError: if the checkpoint is of other networks or other images.
         KeyboardInterrupt: on SIGINT or SIGTERM, after the state was saved.
     """
     settings = run.recipe.training
+    colorizer, validation = training.colorizer, training.validation
     for part in ("", "checkpoints", "models", "samples"):
         remove_leftovers(run.path / part)
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
-    whole_epoch = training(epoch, 0)
+    whole_epoch = training.batches(epoch, 0)
     batches = len(whole_epoch)
-    progress = Progress(pictures)
+    progress = Progress(training.fingerprint)
     means: list[tuple[keras.Variable, np.ndarray]] = []
     if run.state_file.exists():
-        progress = load_state(run.state_file, colorizer)
-        if progress.pictures != pictures:
-            raise ColorizeError(
-                f"{run.path}: the pictures are not those the run began with; bring those back, or "
-                "choose another name"
-            )
+        progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
-        if progress.history:
-            run.write_history(progress.history)
-        if verbose:
-            done = f"{progress.epoch} epochs and {progress.batch} of {batches} batches"
-            print(f"{run.path}: goes on after {done}")
+        done = f"{progress.epoch} epochs and {progress.batch} of {batches} batches"
+        log.info("%s: resumes after %s", run.path, done)
+    run.write_recipe()
+    if not run.environment_file.exists():
+        write_environment(run.environment_file, training.images)
 
     folder = run.path / "tensorboard"
     curves = tf.summary.create_file_writer(str(folder / "train"))
@@ -79,15 +96,23 @@ def train(
     checkpoints = Checkpoints(
         run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else ()
     )
-    callbacks = [
-        History(progress),
-        Samples(run, samples, validation_curves),
-        TensorBoard(run, curves, validation_curves, progress),
-        Models(run, progress),
-        checkpoints,
-    ]
-    if verbose:
-        callbacks.insert(0, ProgressBar(batches, progress))
+    around = _Around(
+        [
+            *([ProgressBar(batches, progress)] if verbose else ()),
+            History(progress),
+            Samples(run, training.samples, validation_curves),
+            TensorBoard(run, curves, validation_curves, progress),
+            Models(run, progress),
+            *callbacks,
+            KeptCallbacks(progress, callbacks),
+            checkpoints,
+        ],
+        add_history=True,
+        model=colorizer,
+        epochs=settings.epochs,
+        steps=batches,
+        verbose=verbose,
+    )
 
     def fit(data: tf.data.Dataset, epochs: int) -> None:
         colorizer.freeze(progress.epoch < settings.frozen_epochs)
@@ -96,36 +121,73 @@ def train(
             initial_epoch=progress.epoch,
             epochs=epochs,
             validation_data=validation,
-            callbacks=callbacks,
-            shuffle=False,  # `training` does it
+            callbacks=around,
+            shuffle=False,  # `training.batches` does it
             verbose=verbose,
         )
 
     def validate() -> None:
-        around = keras.callbacks.CallbackList(
-            callbacks, model=colorizer, epochs=settings.epochs, steps=batches, verbose=verbose
-        )
         epoch_index = progress.epoch
         around.on_epoch_begin(epoch_index)  # First: it takes up the means of the training.
         logs = {name: mean.result() for name, mean in colorizer.means.items()}
-        validated = colorizer.evaluate(validation, return_dict=True, verbose=0)
+        validated = colorizer.evaluate(validation, callbacks=around, return_dict=True, verbose=0)
         logs |= {f"val_{name}": value for name, value in validated.items()}
         around.on_epoch_end(epoch_index, logs)
 
-    with (
-        _stopping_cleanly(checkpoints),
-        _closing(curves, run),
-        _closing(validation_curves, run),
-    ):
+    def rest() -> None:
         # Stopped between the last batch and the epoch's end; with steps_per_execution the last
         # few batches are counted as if there were more.
         if progress.batch >= batches:
             validate()
         elif progress.batch:
-            fit(training(epoch, progress.batch), progress.epoch + 1)
+            fit(training.batches(epoch, progress.batch), progress.epoch + 1)
         for last_epoch in (min(settings.frozen_epochs, settings.epochs), settings.epochs):
-            if progress.epoch < last_epoch:
+            if progress.epoch < last_epoch and not colorizer.stop_training:
                 fit(whole_epoch, last_epoch)
+
+    colorizer.stop_training = False
+    with (
+        _stopping_cleanly(checkpoints),
+        _closing(curves, run),
+        _closing(validation_curves, run),
+    ):
+        around.begin()
+        with suppress(StoppedByCallback):
+            rest()
+        around.end()
+    if progress.epoch < settings.epochs:
+        log.info("%s: stopped by a callback after %d epochs", run.path, progress.epoch)
+
+
+class _Around(keras.callbacks.CallbackList):
+    """The callbacks of a run, for which several calls of Keras's `fit` are one training."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Is left to `begin`."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Is left to `end`."""
+
+    def begin(self) -> None:
+        """Tells the callbacks that the training begins."""
+        super().on_train_begin()
+
+    def end(self) -> None:
+        """Tells the callbacks that the training has ended."""
+        super().on_train_end()
+
+
+def _resume(training: Training, run: Run) -> Progress:
+    """Restores the state of a run."""
+    progress = load_state(run.state_file, training.colorizer)
+    if progress.pictures != training.fingerprint:
+        raise ColorizeError(
+            f"{run.path}: the images are not those the run began with; bring those back, or "
+            "choose another name"
+        )
+    if progress.history:
+        run.write_history(progress.history)
+    return progress
 
 
 @contextmanager

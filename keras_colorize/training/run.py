@@ -4,12 +4,14 @@ Loads no TensorFlow: a run is refused, or known to be finished, before the slow 
 """
 
 import csv
+import html
 import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, whole_file, write_text
@@ -38,9 +40,11 @@ class Run:
     def find(cls, path: Path, recipe: Recipe) -> "Run | None":
         """The run at `path`, None if there is none yet.
 
+        The number of epochs may be another; `run.recipe` then has the new one.
+
         Raises:
-            ColorizeError: if the directory holds something else, or a run of another recipe; the
-                message names the keys that differ.
+            ColorizeError: if the directory holds something else, a run of another recipe (the
+                message names the keys that differ), or one that has done more epochs.
         """
         recipe_file = path / "recipe.toml"
         if not recipe_file.exists():
@@ -50,11 +54,21 @@ class Run:
             _require_folder(path.parent)
             return None
         run = cls(path)
-        if differences := recipe.differences(run.recipe):
+        differences = recipe.differences(run.recipe)
+        if any(not difference.startswith("training.epochs: ") for difference in differences):
             raise ColorizeError(
                 f"{path}: was made by another recipe ({'; '.join(differences)}); "
-                "choose another name, or delete the run"
+                f"choose another name (with --from {path} it begins with this run's weights), or "
+                "delete the run"
             )
+        if differences:
+            epochs, done = recipe.training.epochs, len(run.history)
+            if epochs < done:
+                raise ColorizeError(
+                    f"{path}: training.epochs: must be at least {done}, as many as are done "
+                    f"(got {epochs})"
+                )
+            run.recipe = recipe.renamed(path.name)
         return run
 
     @classmethod
@@ -67,6 +81,20 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Its curves, for notebooks."""
+        rows = self.history
+        state = f"{self.path}: {len(rows)} of {self.recipe.training.epochs} epochs"
+        images = ""
+        if rows:
+            from keras_colorize.notebook import html_image
+            from keras_colorize.plots import plot_history
+
+            with TemporaryDirectory() as folder:
+                charts = plot_history(rows, Path(folder))
+                images = "".join(html_image(chart.read_bytes()) for chart in charts)
+        return f"<p>{html.escape(state)}</p>{images}"
 
     @property
     def recipe_file(self) -> Path:
@@ -148,6 +176,11 @@ class Run:
     def model_file(self, name: str) -> Path:
         """Where the generator called `name` is, or will be."""
         return self.path / "models" / f"{name}.keras"
+
+    def write_recipe(self) -> None:
+        """Writes recipe.toml anew if the number of epochs has changed."""
+        if self.recipe.differences(load_recipe(self.recipe_file)):
+            write_text(self.recipe_file, self.recipe.to_toml())
 
     def write_history(self, rows: Sequence[Row]) -> None:
         """Writes history.csv anew, whole or not at all."""

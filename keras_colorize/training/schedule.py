@@ -75,3 +75,39 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "minimum": self.minimum,
         }
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, or a constant rate, after a rise along a line; steps count from 1.
+
+    Args:
+        after: a schedule, or a learning rate.
+        warmup_steps: steps of the rise, 1 or more.
+    """
+
+    def __init__(
+        self, after: keras.optimizers.schedules.LearningRateSchedule | float, warmup_steps: int
+    ) -> None:
+        self.after = after
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The rate of the update that follows `step` finished ones; float32 scalar."""
+        rate = self.after(step) if callable(self.after) else self.after
+        return rate * tf.minimum((tf.cast(step, tf.float32) + 1.0) / self.warmup_steps, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        after = self.after
+        if callable(after):
+            after = keras.optimizers.schedules.serialize(after)
+        return {"after": after, "warmup_steps": self.warmup_steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Warmup":
+        """The schedule that `get_config` describes."""
+        after = config["after"]
+        if isinstance(after, dict):
+            after = keras.optimizers.schedules.deserialize(after)
+        return cls(after, config["warmup_steps"])

@@ -26,6 +26,7 @@ class Progress:
         batch: batches of the next epoch finished.
         seconds: time spent on that epoch.
         history: a row for each finished epoch.
+        callbacks: of each of the user's own callbacks its class's name and its attributes.
     """
 
     pictures: str
@@ -33,6 +34,7 @@ class Progress:
     batch: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    callbacks: list[list[Any]] = field(default_factory=list)
 
 
 def save_state(path: Path, colorizer: Colorizer, progress: Progress) -> None:

@@ -1,6 +1,9 @@
+import base64
 import csv
 import json
 import re
+import sys
+from html import unescape
 
 import cv2
 import numpy as np
@@ -247,3 +250,44 @@ class TestBadInput:
 
         with pytest.raises(ColorizeError, match=r"m: .* not finite, first for b"):
             judge(self.pictures, ["a", "b"], {"m": diverged})
+
+
+class TestNotebook:
+    def test_a_console_shows_the_table(self, report):
+        assert repr(report) == report.table()
+
+    def test_html_has_the_table_and_the_examples(self, report):
+        html = report._repr_html_()
+        cells = [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", html)]
+        headings = cells[: 1 + len(report.summary)]
+        assert headings[1:] == list(report.summary)
+        for row in (line.split("  ") for line in report.table().splitlines()[1:-2]):
+            assert all(cell.strip() in cells for cell in row if cell.strip())
+        pngs = [base64.b64decode(png) for png in re.findall(r"png;base64,([^\"]+)", html)]
+        assert len(pngs) == len(report.examples) == 3
+        grid = cv2.imdecode(np.frombuffer(pngs[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        original = report.pictures[report.examples["best"][0]][0]
+        scale = max(1, 96 // original.shape[1])
+        height, width = (side * scale for side in original.shape[:2])
+        large = original.repeat(scale, axis=0).repeat(scale, axis=1)
+        np.testing.assert_array_equal(grid[2 : 2 + height, 2 : 2 + width], large)
+
+    def test_names_are_no_html(self, photographs):
+        html = judge(photographs[:1], ["a"], {"<b>": by_lightness})._repr_html_()
+        assert "<b>" not in html and html.count("&lt;b&gt;") == 7
+
+    def test_dataframe(self, report):
+        pandas = pytest.importorskip("pandas")
+        frame = report.to_dataframe()
+        assert list(frame.columns[:3]) == ["picture", "model", "l1"]
+        assert len(frame) == len(report.names) * len(report.images)
+        means = frame.drop(columns="picture").groupby("model", sort=False).mean()
+        assert list(means.index) == list(report.summary)
+        for model, scores in report.summary.items():
+            assert means.loc[model, "ciede2000"] == pytest.approx(scores["ciede2000"])
+        assert isinstance(frame, pandas.DataFrame)
+
+    def test_without_pandas(self, report, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(ColorizeError, match=r"needs pandas: pip install .*\[pandas\]"):
+            report.to_dataframe()

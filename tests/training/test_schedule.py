@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize.training.optimizers import Adam
-from keras_colorize.training.schedule import FlooredExponentialDecay, WarmupCosine
+from keras_colorize.training.schedule import FlooredExponentialDecay, Warmup, WarmupCosine
 
 # The original's: 3e-4 * 0.1 ** (step / 6e4), at least 1e-6, its steps counted from 1.
 SCHEDULE = FlooredExponentialDecay(3e-4, 0.1, 60_000, 1e-6)
@@ -82,3 +82,12 @@ def test_config_of_a_cosine():
     serialized = keras.optimizers.schedules.serialize(COSINE)
     again = keras.optimizers.schedules.deserialize(serialized)
     assert again.get_config() == COSINE.get_config()
+
+
+@pytest.mark.parametrize("after", [SCHEDULE, 3e-4])
+def test_warmup_rises_to_what_comes_after(after):
+    warmup = Warmup(after, 4)
+    serialized = keras.optimizers.schedules.serialize(warmup)
+    for schedule in (warmup, keras.optimizers.schedules.deserialize(serialized)):
+        rates = [float(schedule(step)) for step in (0, 1, 3, 99)]
+        assert rates == pytest.approx([0.75e-4, 1.5e-4, 3e-4, 3e-4], rel=5e-3)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from keras_colorize import plots
 from keras_colorize.errors import ColorizeError
-from keras_colorize.evaluation import plots
-from keras_colorize.evaluation.plots import plot_history
+from keras_colorize.plots import plot_history
 
 CNN = ("generator_loss", "l1_loss", "delta_e_76")
 GAN = (
@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def test_needs_neither_tensorflow_nor_pyplot(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from keras_colorize.evaluation import plots; "
+        "import sys; from pathlib import Path; from keras_colorize import plots; "
         f"plots.plot_history({make_history(2, CNN)}, Path({str(tmp_path)!r})); "
         "print({'tensorflow', 'matplotlib.pyplot'} & sys.modules.keys())"
     )

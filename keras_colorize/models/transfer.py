@@ -1,0 +1,44 @@
+"""Weights of one network given to another of the same kind."""
+
+import keras
+
+from keras_colorize.errors import ColorizeError
+
+# Weights that a recipe's values set, and no training: `generator.vivid_chroma`.
+_SETTINGS = ("vivid_ab/kernel",)
+
+
+def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
+    """Copies all weights, matched by name and shape; image sizes may differ.
+
+    Args:
+        source: a functional model.
+        target: changed in place.
+        name: of the source, for messages.
+
+    Raises:
+        ColorizeError: the networks differ; nothing is changed then.
+    """
+    theirs, mine = _weights(source), _weights(target)
+    if missing := sorted(mine.keys() - theirs.keys()):
+        raise ColorizeError(f"{name}: is another network: has no {_first(missing)}")
+    if unknown := sorted(theirs.keys() - mine.keys()):
+        raise ColorizeError(f"{name}: is another network: has {_first(unknown)} besides")
+    for path, weight in mine.items():
+        if theirs[path].shape != weight.shape:
+            raise ColorizeError(
+                f"{name}: is another network: {path} has the shape {tuple(theirs[path].shape)}, "
+                f"not {tuple(weight.shape)}"
+            )
+    for path, weight in mine.items():
+        weight.assign(theirs[path])
+
+
+def _weights(model: keras.Model) -> dict[str, keras.Variable]:
+    return {weight.path: weight for weight in model.weights if weight.path not in _SETTINGS}
+
+
+def _first(names: list[str]) -> str:
+    """A few names, and how many more."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,374 @@
+"""The tables of a recipe: every key with its type, range, default and meaning."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic import (
+    Discriminator as PydanticDiscriminator,
+)
+
+SOURCES = ("folder", "cifar10", "painted_scenes", "given")
+RECONSTRUCTION_LOSSES = ("l1", "l2", "huber", "delta_e")
+OPTIMIZERS = ("adam", "adamw", "sgd", "lion")
+SCHEDULES = ("exponential", "cosine", "constant")
+"""What the package itself has; recipes may name functions of their own instead."""
+
+_OWN_PART = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+
+def is_own_part(name: str) -> bool:
+    """Whether a name is `module:function`, a part that is not of this package."""
+    return re.fullmatch(_OWN_PART, name) is not None
+
+
+def _one_of(names: tuple[str, ...]) -> BeforeValidator:
+    """Lets these names pass, and `module:function`."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and (value in names or is_own_part(value)):
+            return value
+        listed = ", ".join(map(repr, names))
+        raise ValueError(f"should be {listed} or 'module:function' (got {show(value)})")
+
+    return BeforeValidator(check)
+
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Filters = Annotated[int, Field(ge=1, le=512)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+Beta = Annotated[float, Field(ge=0.0, lt=1.0 - 2.0**-25)]  # In float32 the rest is 1.
+
+DOWNSAMPLING = {"unet": 16, "efficientnet": 32}
+"""How many times smaller each network's deepest features are; image sizes are multiples of it."""
+
+NETWORK_TAGS = {"generator": (*DOWNSAMPLING, "own"), "discriminator": ("patch", "own")}
+"""The networks of each table, as pydantic names them."""
+
+
+class Table(BaseModel):
+    """A table of a recipe: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Data(Table):
+    """Where the images come from, and how many go where."""
+
+    source: Annotated[str, _one_of(SOURCES)] = Field(
+        description="Where the images come from; `given`: passed to `fit` as `data`; or "
+        "`module:function`, a function of your own."
+    )
+    path: str | None = Field(
+        default=None, description="Folder of the images, for `folder` and functions of your own."
+    )
+    # Below 32 the discriminator's last convolution has no input left.
+    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = (
+        Field(
+            default=32,
+            description="Height and width to which images are cropped and resized, in pixels.",
+        )
+    )
+    train_images: Count | None = Field(
+        default=None, description="Train on at most this many images; unset: all."
+    )
+    validation_images: Count | None = Field(
+        default=None, description="Validate on at most this many images; unset: all."
+    )
+    test_images: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
+        default=None, description="Keep at most this many images for testing; unset: all."
+    )
+    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.1,
+        description="Share of a folder's images to validate on, unless it has `validation/`.",
+    )
+    test_share: Share = Field(
+        default=0.1,
+        description="Share of a folder's images kept for testing, unless it has `test/`.",
+    )
+    split_by: Literal["file", "folder"] = Field(
+        default="file",
+        description="Whether each file of a folder is split by itself, or subfolders as a whole.",
+    )
+    flip: bool = Field(
+        default=True, description="Mirror half of the training images, drawn every epoch."
+    )
+    crop: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=1.0, description="Smallest side of random training crops, as a share; 1: no crops."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_of_a_folder(cls, path: str | None, info: ValidationInfo) -> str | None:
+        source = info.data.get("source", "folder")
+        if path is not None and source != "folder" and not is_own_part(source):
+            raise ValueError(f'is for source = "folder", not "{source}" (got {show(path)})')
+        return _one_spelling(path)
+
+    @model_validator(mode="after")
+    def _shares_leave_training_pictures(self) -> "Data":
+        if self.validation_share + self.test_share >= 1.0:
+            raise ValueError(
+                "validation_share + test_share must leave some pictures to train on "
+                f"(got {self.validation_share} + {self.test_share})"
+            )
+        return self
+
+
+class UNet(Table):
+    """The original's U-Net, which predicts ab from lightness."""
+
+    network: Literal["unet"] = Field(default="unet", description="Which generator.")
+    normalization: Literal["batch", "instance"] = Field(
+        default="batch", description="Normalization of the blocks."
+    )
+    filters: Annotated[int, Field(ge=1, le=512)] = Field(
+        default=64, description="Channels of the first block; the deepest have eight times as many."
+    )
+    dropout: Share = Field(
+        default=0.5, description="Dropout rate of the two deepest decoder blocks."
+    )
+    initial_weights: Literal["normal", "keras"] = Field(
+        default="normal", description="Random initial weights: N(0, 0.02), or Keras's defaults."
+    )
+
+
+class EfficientNet(Table):
+    """A pretrained EfficientNet-Lite0 encoder with a decoder that predicts ab and ab classes."""
+
+    network: Literal["efficientnet"] = Field(description="Which generator.")
+    encoder_weights: Literal["imagenet", "none"] = Field(
+        default="imagenet", description="Pretrained weights of the encoder, or random ones."
+    )
+    frozen_stages: Annotated[int, Field(ge=0, le=7)] = Field(
+        default=3, description="Stages of the encoder, from the first on, that are never trained."
+    )
+    decoder_filters: Annotated[
+        tuple[Filters, ...], Field(min_length=4, max_length=4, strict=False)
+    ] = Field(
+        default=(192, 128, 64, 64), description="Channels of the decoder at strides 32, 16, 8, 4."
+    )
+    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
+        default=0.5,
+        description="Of the ab classes; below 1 prefers likely colors, which is more vivid.",
+    )
+    vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = Field(
+        default=1.0, description="Factor on the chroma of the vivid head."
+    )
+    vividness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.0, description="The saved model's default: 0 faithful, 1 vivid."
+    )
+
+
+class OwnNetwork(Table):
+    """A network of your own; the keys of its table are arguments of its function."""
+
+    model_config = ConfigDict(extra="allow")
+
+    network: Annotated[str, Field(pattern=f"^{_OWN_PART}$")] = Field(
+        description="`module:function`, which builds the network."
+    )
+
+
+class Discriminator(Table):
+    """The network that tells real ab from predicted ab. Without this table: a plain CNN."""
+
+    network: Literal["patch"] = Field(default="patch", description="Which discriminator.")
+    normalization: Literal["batch", "instance", "spectral", "none"] = Field(
+        default="batch", description="Normalization of the blocks."
+    )
+    filters: Annotated[int, Field(ge=1, le=512)] = Field(
+        default=64, description="Channels of the first block; the deepest have eight times as many."
+    )
+    initial_weights: Literal["normal", "keras"] = Field(
+        default="normal", description="Random initial weights: N(0, 0.02), or Keras's defaults."
+    )
+
+
+def _by_network(default: str) -> PydanticDiscriminator:
+    """Which table a network's is; recipes without the key mean the default."""
+
+    def tag(table: Any) -> str:
+        if isinstance(table, dict):
+            network = str(table.get("network", default))
+        else:
+            network = getattr(table, "network", default)
+        return "own" if is_own_part(network) else network
+
+    return PydanticDiscriminator(tag)
+
+
+Generator = Annotated[
+    Annotated[UNet, Tag("unet")]
+    | Annotated[EfficientNet, Tag("efficientnet")]
+    | Annotated[OwnNetwork, Tag("own")],
+    _by_network("unet"),
+]
+AnyDiscriminator = Annotated[
+    Annotated[Discriminator, Tag("patch")] | Annotated[OwnNetwork, Tag("own")],
+    _by_network("patch"),
+]
+
+
+class Losses(Table):
+    """What the generator is trained on: `weight * reconstruction + (1 - weight) * adversarial`."""
+
+    reconstruction: Annotated[str, _one_of(RECONSTRUCTION_LOSSES)] = Field(
+        default="l1", description="Loss of predicted ab, or `module:function`."
+    )
+    reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.99, description="Weight of the reconstruction loss beside the adversarial one."
+    )
+    real_target: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        default=1.0,
+        description="What the discriminator should say of real images; below 1: smoothed.",
+    )
+    class_weight: Annotated[float, Field(ge=0.0)] = Field(
+        default=0.02, description="Weight of the loss of ab classes (`efficientnet`)."
+    )
+    class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.5,
+        description="How much more rare ab classes weigh (`efficientnet`); 0: all alike.",
+    )
+
+
+class Optimizers(Table):
+    """The optimizers of both networks."""
+
+    name: Annotated[str, _one_of(OPTIMIZERS)] = Field(
+        default="adam", description="Which optimizer, or `module:function`."
+    )
+    generator_learning_rate: LearningRate = Field(
+        default=3e-4, description="Base learning rate of the generator."
+    )
+    discriminator_learning_rate: LearningRate = Field(
+        default=6e-5, description="Base learning rate of the discriminator."
+    )
+    beta_1: Beta = Field(
+        default=0.5, description="Decay of the first moment (`adam`, `adamw`, `lion`)."
+    )
+    beta_2: Beta = Field(
+        default=0.999, description="Decay of the second moment (`adam`, `adamw`, `lion`)."
+    )
+    epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=1e-8, description="Added to the root of the second moment (`adam`, `adamw`)."
+    )
+    momentum: Beta = Field(default=0.9, description="Momentum (`sgd`).")
+    weight_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.0,
+        description="Decoupled weight decay, of all but biases and normalizations; `adam` with "
+        "it is `adamw`.",
+    )
+    encoder_learning_rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=1.0,
+        description="Factor on the learning rate of a pretrained encoder (`adam`, `adamw`).",
+    )
+
+
+class Schedule(Table):
+    """Learning rate of a step.
+
+    "exponential" is `base * decay_rate ** (step / decay_steps)`. "cosine" falls along half a
+    cosine from base to zero over all epochs. Both have a floor. "constant" is base. Over the
+    first `warmup_steps` the rate rises along a line.
+    """
+
+    shape: Annotated[str, _one_of(SCHEDULES)] = Field(
+        default="exponential", description="How the learning rate falls, or `module:function`."
+    )
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        default=0, description="Steps in which the learning rate first rises from zero."
+    )
+    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=0.1, description="Factor after each `decay_steps` (`exponential`)."
+    )
+    decay_steps: Count = Field(
+        default=60_000, description="Steps in which the rate falls by `decay_rate` (`exponential`)."
+    )
+    minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=1e-6, description="Floor of the learning rate (`exponential`, `cosine`)."
+    )
+
+    @property
+    def is_assignable(self) -> bool:
+        """Whether callbacks can set the learning rate: nothing computes it from the step."""
+        return self.shape == "constant" and not self.warmup_steps
+
+
+class Training(Table):
+    """How long, in what portions, how precisely, and what is kept."""
+
+    epochs: Count = Field(description="Epochs of the whole training; may grow later.")
+    batch_size: Count = Field(default=32, description="Images a step.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        default=0, description="Of initial weights, dropout, order, flips and crops."
+    )
+    initial_weights: str | None = Field(
+        default=None,
+        description="Model whose generator's weights to start from: a run, a `.keras` file, the "
+        "original's `.pt`, or the name of a pretrained model.",
+    )
+    frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        default=0, description="First epochs in which a pretrained encoder is not trained."
+    )
+    weight_average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.0,
+        description="Decay of the moving average of weights that is saved; 0: no average.",
+    )
+    keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = Field(
+        default=(), description="Epochs after which the model is kept under a name of its own."
+    )
+    sample_images: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8, description="Validation images in the sample grids."
+    )
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = Field(
+        default=5.0, description="Save the state this often within an epoch, in minutes."
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = Field(
+        default="float32", description="What the networks compute in; weights are float32."
+    )
+    jit_compile: bool = Field(default=False, description="Compile the training step with XLA.")
+    steps_per_execution: Count = Field(default=1, description="Steps that TensorFlow runs on end.")
+
+    @field_validator("initial_weights")
+    @classmethod
+    def _model(cls, model: str | None) -> str | None:
+        return _one_spelling(model)
+
+
+def network_names(table: str) -> str:
+    """The networks that the package itself has for a table."""
+    return ", ".join(map(repr, NETWORK_TAGS.get(table, ())[:-1]))
+
+
+def _one_spelling(path: str | None) -> str | None:
+    """One spelling of each path, so that a run resumes by any."""
+    if not path:
+        return path
+    if "\0" in path:
+        raise ValueError(f"must hold no NUL character (got {show(path)})")
+    return str(Path(path).expanduser() if path.startswith("~/") else Path(path))
+
+
+def show(value: Any) -> str:
+    """A value on one line, about as it would stand in TOML; a missing one as `unset`."""
+    if value is None:
+        return "unset"
+    try:
+        if isinstance(value, str | bool | list | dict):
+            return json.dumps(value, ensure_ascii=False, default=str)
+        return str(value)
+    except (ValueError, RecursionError):  # Thousands of digits or of tables in one another.
+        return f"a value of type {type(value).__name__} that is too large to show"

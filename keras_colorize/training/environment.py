@@ -1,0 +1,29 @@
+"""What a run was made with: versions, machine and images."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from keras_colorize.files import write_text
+
+_PACKAGES = ("keras-colorize", "tensorflow", "keras", "tensorflow-io", "numpy", "opencv-python")
+
+
+def write_environment(path: Path, images: Mapping[str, object]) -> None:
+    """Writes environment.json.
+
+    Args:
+        path: of the file.
+        images: how many are used and skipped.
+    """
+    environment = {
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "pictures": dict(images),
+    }
+    write_text(path, json.dumps(environment, indent=2) + "\n")

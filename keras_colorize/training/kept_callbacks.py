@@ -1,0 +1,98 @@
+"""The state of the user's own Keras callbacks, kept in a run's state."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.recipe import Recipe
+from keras_colorize.training.callbacks import Logs
+from keras_colorize.training.state import Progress
+
+_PLAIN = bool | int | float | str | None
+
+
+class KeptCallbacks(keras.callbacks.Callback):
+    """Puts back the attributes of callbacks as the training begins, and collects them as it goes.
+
+    It stands between them and the callback that saves the state. Kept are the attributes that are
+    numbers, strings, None, NumPy scalars or lists of these; a list of callbacks that has changed
+    since gets back what still stands at its place.
+
+    Args:
+        progress: holds what is kept.
+        callbacks: the user's own.
+    """
+
+    def __init__(
+        self, progress: Progress, callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> None:
+        super().__init__()
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Puts back; the callbacks have just set themselves to their beginnings."""
+        for callback, (name, attributes) in zip(
+            self.callbacks, self.progress.callbacks, strict=False
+        ):
+            if name == type(callback).__name__:
+                vars(callback).update(attributes)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Collects."""
+        self._collect()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Collects."""
+        self._collect()
+
+    def _collect(self) -> None:
+        self.progress.callbacks = [
+            [type(callback).__name__, kept_attributes(callback)] for callback in self.callbacks
+        ]
+
+
+def check_callbacks(callbacks: Sequence[object], recipe: Recipe) -> None:
+    """Raises a ColorizeError for what is no callback, or sets a rate that a schedule computes."""
+    for callback in callbacks:
+        name = type(callback).__name__
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ColorizeError(f"callbacks: must be Keras callbacks (got {name})")
+        sets_rate = keras.callbacks.ReduceLROnPlateau | keras.callbacks.LearningRateScheduler
+        if isinstance(callback, sets_rate) and not recipe.schedule.is_assignable:
+            raise ColorizeError(
+                f"callbacks: {name} sets the learning rate, which the recipe's schedule computes; "
+                'set schedule.shape = "constant" and schedule.warmup_steps = 0'
+            )
+
+
+def kept_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """What JSON can hold of a callback; the constructor's settings are the caller's to give."""
+    settings = {
+        name
+        for base in type(callback).__mro__
+        if inspect.isfunction(initialize := vars(base).get("__init__"))
+        for name in inspect.signature(initialize).parameters
+    }
+    return {
+        name: _as_python(value)
+        for name, value in vars(callback).items()
+        if name not in settings and _is_plain(value)
+    }
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, _PLAIN | np.generic) or (
+        isinstance(value, list) and all(map(_is_plain, value))
+    )
+
+
+def _as_python(value: Any) -> Any:
+    """Numbers of NumPy as Python's."""
+    if isinstance(value, list):
+        return [_as_python(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
