@@ -95,7 +95,8 @@ def writing_events(run: Run) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        code, reason = errno.EIO, shorten(error.message, 200)
+        message = error.message.partition("}} ")[2] or error.message  # Without the operation.
+        code, reason = errno.EIO, shorten(message.splitlines()[0], 200)
         if os.strerror(errno.ENOSPC) in error.message:
             code, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
         raise OSError(code, reason, str(run.path / "tensorboard")) from error
