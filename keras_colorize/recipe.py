@@ -45,24 +45,51 @@ class RecipeError(ColorizeError, ValueError):
 class _Table(BaseModel):
     """A table of a recipe: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 class Data(_Table):
-    """Where the pictures come from, and how many go where."""
+    """Where the images come from, and how many go where."""
 
     source: Literal["folder", "cifar10", "painted_scenes"]
+    """A folder of image files, CIFAR-10 (downloaded by Keras), or scenes painted by the package."""
     path: str | None = None
+    """The folder of images, searched recursively. Needed for, and only for, `source = "folder"`."""
     # Below 32 the discriminator's last convolution has no input left.
     image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = 32
+    """Side of the square images that the networks train on, in pixels. Images are
+    center-cropped and shrunk to it. A multiple of 16, or of 32 with `network = "efficientnet"`.
+    """
     train_images: Count | None = None
+    """At most this many images to train on. Unset: all, or 2,000 painted scenes."""
     validation_images: Count | None = None
+    """At most this many images to validate on. Unset: all, or 200 painted scenes."""
     test_images: Annotated[int, Field(ge=0)] | None = None
+    """At most this many images to test on. Unset: all, or 200 painted scenes."""
     validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Share of the images that is set aside for validation, unless the folder has a
+    `validation/` or `val/`.
+    """
     test_share: Share = 0.1
+    """Share of the images that is set aside for testing, unless the folder has a `test/` or
+    `train/`.
+    """
     split_by: Literal["file", "folder"] = "file"
+    """Whether each file is assigned to a split on its own, or all files of a folder together
+    (of one artist, say).
+    """
     flip: bool = True
+    """Mirror half of the training images left to right, chosen anew in each epoch."""
     crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Smallest side of the random square crops of training images, as a share of `image_size`;
+    each crop is enlarged to `image_size`. 1 trains on whole images.
+    """
 
     @field_validator("path")
     @classmethod
@@ -90,24 +117,42 @@ class UNet(_Table):
     """The original's U-Net, which predicts ab from lightness."""
 
     network: Literal["unet"] = "unet"
+    """Which network; `"unet"` where the key is left out."""
     normalization: Literal["batch", "instance"] = "batch"
+    """Normalization after each convolution."""
     filters: Annotated[int, Field(ge=1, le=512)] = 64
+    """Channels of the first block; the deepest blocks have eight times as many."""
     dropout: Share = 0.5
+    """Dropout rate in the two deepest decoder blocks."""
     initial_weights: Literal["normal", "keras"] = "normal"
+    """`"normal"` draws kernels from N(0, 0.02), as pix2pix does; `"keras"` uses Keras's
+    defaults.
+    """
 
 
 class EfficientNet(_Table):
     """A pretrained EfficientNet-Lite0 encoder with a decoder that predicts ab and ab classes."""
 
     network: Literal["efficientnet"]
+    """Which network. This one is trained without a discriminator."""
     encoder_weights: Literal["imagenet", "none"] = "imagenet"
+    """Start from ImageNet weights, which the extra `pretrained` installs, or from random ones."""
     frozen_stages: Annotated[int, Field(ge=0, le=7)] = 3
+    """Number of encoder stages, counted from the input, whose weights never change."""
     decoder_filters: Annotated[
         tuple[Filters, ...], Field(min_length=4, max_length=4, strict=False)
     ] = (192, 128, 64, 64)
+    """Channels of the decoder at strides 32, 16, 8 and 4."""
     temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
+    """Temperature of the color distribution in the vivid head. Lower values prefer the
+    likeliest colors and are more vivid. Not used in training.
+    """
     vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    """Factor on the chroma of the vivid head. Not used in training."""
     vividness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Default vividness of the model: 0 for the least error, 1 for the most colorful. Not used
+    in training.
+    """
 
 
 def _network(table: Any) -> str:
@@ -125,30 +170,63 @@ class Discriminator(_Table):
     """The network that tells real ab from predicted ab. Without this table: a plain CNN."""
 
     normalization: Literal["batch", "instance", "spectral", "none"] = "batch"
+    """Normalization after each convolution but the first; `"spectral"` normalizes the kernels
+    instead.
+    """
     filters: Annotated[int, Field(ge=1, le=512)] = 64
+    """Channels of the first block; the deepest block has eight times as many."""
     initial_weights: Literal["normal", "keras"] = "normal"
+    """`"normal"` draws kernels from N(0, 0.02), as pix2pix does; `"keras"` uses Keras's
+    defaults.
+    """
 
 
 class Losses(_Table):
-    """What the generator is trained on: `weight * reconstruction + (1 - weight) * adversarial`."""
+    """What the generator is trained on.
+
+    With a discriminator: `reconstruction_weight * reconstruction + (1 - reconstruction_weight) *
+    adversarial`.
+    """
 
     reconstruction: Literal["l1", "l2", "huber", "delta_e"] = "l1"
+    """How predicted ab is compared with the true ab: mean absolute, mean squared, Huber, or
+    close to CIEDE2000 at equal lightness.
+    """
     reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.99
+    """Weight of the reconstruction loss; the adversarial loss gets the rest. Used with a
+    discriminator.
+    """
     real_target: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
+    """What the discriminator should answer for real images; below 1 is one-sided label
+    smoothing. Used with a discriminator.
+    """
     class_weight: Annotated[float, Field(ge=0.0)] = 0.02
+    """Weight of the cross-entropy over ab classes, added to the reconstruction loss. For
+    `network = "efficientnet"`.
+    """
     class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    """How much rare colors count: 0 weighs all ab classes alike, values near 1 by the inverse
+    of their frequency. For `network = "efficientnet"`.
+    """
 
 
 class Optimizers(_Table):
     """Adam, for both networks."""
 
     generator_learning_rate: LearningRate = 3e-4
+    """Base learning rate of the generator; see the schedule."""
     discriminator_learning_rate: LearningRate = 6e-5
+    """Base learning rate of the discriminator."""
     beta_1: Beta = 0.5
+    """Decay of the running mean of the gradients."""
     beta_2: Beta = 0.999
+    """Decay of the running mean of the squared gradients."""
     epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-8
+    """Added to the denominator of the update, after the bias correction."""
     weight_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decoupled weight decay, as in AdamW; biases and normalization are exempt."""
     encoder_learning_rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Factor on the learning rate of the pretrained encoder. For `network = "efficientnet"`."""
 
 
 class Schedule(_Table):
@@ -160,26 +238,48 @@ class Schedule(_Table):
     """
 
     shape: Literal["exponential", "cosine"] = "exponential"
+    """How the learning rate changes over the steps."""
     warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Steps in which the rate rises linearly from 0. For `shape = "cosine"`."""
     decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """Factor on the rate after each `decay_steps` steps. For `shape = "exponential"`."""
     decay_steps: Count = 60_000
+    """Steps (batches, not epochs) in which the rate falls by `decay_rate`. For `shape =
+    "exponential"`.
+    """
     minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
+    """The rate never falls below this."""
 
 
 class Training(_Table):
-    """How long, in what portions, how precisely, and what is kept."""
+    """How long to train, with what batches and precision, and what to keep."""
 
     epochs: Count
+    """Passes over the training images."""
     batch_size: Count = 32
+    """Images in a training step; the last batch of an epoch may have fewer."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of initial weights, shuffling, flips, crops and dropout."""
     frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """First epochs in which the whole encoder stays as it is. For `network = "efficientnet"`."""
     weight_average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay per step of a moving average of the generator's weights, which is then validated
+    and saved instead. 0 for none.
+    """
     keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """Epochs after which the generator is saved for good, as `models/epoch_0200.keras` and so
+    on; best and last are always there.
+    """
     sample_images: Annotated[int, Field(ge=1, le=64)] = 8
+    """Validation images in the sample grid that is written after each epoch."""
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+    """Minutes between checkpoints within an epoch: the most work that a crash can cost."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Computing precision; weights stay in float32."""
     jit_compile: bool = False
+    """Compile the training step with XLA: meant for GPUs, slower on CPUs."""
     steps_per_execution: Count = 1
+    """Steps that Keras runs in one call, to save overhead."""
 
 
 class Recipe(_Table):
@@ -300,6 +400,15 @@ def recipe_header(path: Path) -> str:
     lines = _read(path).splitlines()
     header = lines[: next((i for i, line in enumerate(lines) if line[:1] != "#"), len(lines))]
     return "\n".join(line.lstrip("#").strip() for line in header)
+
+
+def recipe_text(recipe: str | Path) -> str:
+    """The TOML text of an installed recipe or of a file, comments included.
+
+    Raises:
+        RecipeError: if there is no such recipe.
+    """
+    return _read(_find(recipe))
 
 
 def _find(recipe: str | Path) -> Path:
