@@ -1,4 +1,4 @@
-"""sRGB <-> CIE Lab <-> the normalized tensors networks work on, and every colour constant.
+"""sRGB <-> CIE Lab <-> the normalized tensors networks work on, and every color constant.
 
 The only file that imports tensorflow-io. All functions are pure TensorFlow, take NumPy arrays or
 tensors with the channels last, work eagerly, in a graph and in `tf.data`, and return tensors.
@@ -9,7 +9,7 @@ import warnings
 import tensorflow as tf
 
 with warnings.catch_warnings():
-    # Built for TF 2.16: its native plugins warn at import. The colour operations are plain
+    # Built for TF 2.16: its native plugins warn at import. The color operations are plain
     # TensorFlow and need none of them.
     warnings.simplefilter("ignore")
     import tensorflow_io as tfio
@@ -51,7 +51,7 @@ def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:
 def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
     """Converts CIE Lab (D65, 2 degree observer) to sRGB.
 
-    Colours outside the sRGB gamut are clipped per component, which shifts their hue; call
+    Colors outside the sRGB gamut are clipped per component, which shifts their hue; call
     `fit_gamut` first to keep it.
 
     Args:
@@ -67,7 +67,7 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
 
 
 def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Splits Lab into the normalized tensors that networks take and give.
+    """Splits Lab into the normalized tensors that networks work on.
 
     Args:
         lab: float, shape (..., 3); L in 0..100.
@@ -79,7 +79,7 @@ def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The normalized lightness and ab of 8-bit pictures.
+    """The normalized lightness and ab of 8-bit images.
 
     Args:
         rgb: shape (..., 3), sRGB in 0..255; uint8, or float32 after resizing.
@@ -104,9 +104,9 @@ def join_lab(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
 
 
 def fit_gamut(lab: tf.Tensor, steps: int = 12) -> tf.Tensor:
-    """Brings Lab colours into the sRGB gamut at constant L and hue, by reducing chroma only.
+    """Maps Lab colors into the sRGB gamut at constant L and hue, by reducing chroma only.
 
-    Pixels already inside are returned unchanged. The others move towards the gray of their
+    Pixels already inside are returned unchanged. The others move toward the gray of their
     lightness; the largest chroma that fits is found by bisection.
 
     Args:
@@ -130,7 +130,7 @@ def fit_gamut(lab: tf.Tensor, steps: int = 12) -> tf.Tensor:
 
 
 def render(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
-    """The 8-bit picture that a user gets of normalized lightness and ab, brought into sRGB.
+    """The 8-bit image of normalized lightness and ab, gamut-mapped to sRGB.
 
     Args:
         lightness: float32, shape (..., 1), -1..1.
@@ -144,7 +144,7 @@ def render(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
 
 
 def delta_e_76(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Colour difference Delta E*ab, the Euclidean distance in Lab.
+    """Color difference Delta E*ab, the Euclidean distance in Lab.
 
     Args:
         lab: float, shape (..., 3).
@@ -160,7 +160,7 @@ def delta_e_76(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 def _in_gamut(lab: tf.Tensor) -> tf.Tensor:
-    """Whether each colour of (..., 3) has all linear sRGB components in 0..1; shape (...)."""
+    """Whether each color of (..., 3) has all linear sRGB components in 0..1; shape (...)."""
     lightness, a, b = tf.unstack(lab, axis=-1)
     fy = (lightness + 16.0) / 116.0
     xyz = tf.stack([fy + a / 500.0, fy, fy - b / 200.0], axis=-1)

@@ -1,8 +1,8 @@
-"""ICC profiles: from the colours that a file means to sRGB.
+"""ICC profiles: converts the colors of a file to sRGB.
 
-8-bit pictures go through LittleCMS, by Pillow. Pillow passes it no 16-bit ones; for those the
-two common kinds of profile (one gray tone curve; three tone curves and a matrix) are computed
-here.
+8-bit images are converted by LittleCMS, through Pillow. Pillow does not pass it 16-bit images; for
+those the two common kinds of profile (one gray tone curve; three tone curves and a matrix) are
+computed here.
 """
 
 import functools
@@ -20,14 +20,14 @@ _STRIP_PIXELS = 2**18
 
 @functools.lru_cache(maxsize=16)
 def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Builds the conversion that a profile asks for.
+    """Builds the conversion from a profile to sRGB.
 
-    Relative colorimetric with black point compensation: colours that sRGB has stay as they are,
+    Relative colorimetric with black point compensation: colors inside sRGB stay as they are,
     and black stays black.
 
     Args:
         profile: bytes of the profile; empty if the file has none.
-        mode: Pillow's mode of the picture.
+        mode: Pillow's mode of the image.
 
     Returns:
         A transform from its own `input_mode` to 8-bit sRGB, or None if there is nothing to
@@ -65,14 +65,14 @@ def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform |
 def convert_16_bits(
     rgb: np.ndarray, profile: bytes, transform: ImageCms.ImageCmsTransform
 ) -> np.ndarray:
-    """Converts a 16-bit picture to sRGB.
+    """Converts a 16-bit image to sRGB.
 
-    A profile of another kind than tone curves and a matrix is applied with 8 bits.
+    Profiles of other kinds than tone curves and a matrix are applied with 8 bits.
 
     Args:
         rgb: uint16, shape (H, W, 3); three equal channels for a gray profile.
         profile: bytes of its profile.
-        transform: what `transform_to_srgb` makes of the profile.
+        transform: what `transform_to_srgb` returns for the profile.
 
     Returns:
         uint16, the same shape.
