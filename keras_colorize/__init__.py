@@ -1,4 +1,4 @@
-"""keras_colorize: train, judge, use and serve networks that colorize pictures.
+"""keras_colorize: colorize images; train, evaluate and serve the networks that do.
 
 Names load when they are first used, so `import keras_colorize` loads no TensorFlow.
 """

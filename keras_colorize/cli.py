@@ -436,14 +436,28 @@ def models() -> None:
 
 
 @app.command()
-def recipes() -> None:
-    """List the installed recipes with what they cost and score."""
-    from keras_colorize.recipe import recipe_header, recipe_paths
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Print this recipe as TOML, to be edited."),
+    ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print the meaning, default and range of every key.")
+    ] = False,
+) -> None:
+    """List the installed recipes, or print one of them or the reference of keys."""
+    from keras_colorize.recipe import recipe_header, recipe_paths, recipe_text
+    from keras_colorize.recipe_reference import recipe_reference
 
-    for name, path in recipe_paths().items():
-        typer.echo(name)
-        for line in recipe_header(path).splitlines():
-            typer.echo(f"    {line}")
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+    elif keys:
+        typer.echo(recipe_reference(), nl=False)
+    else:
+        for recipe, path in recipe_paths().items():
+            typer.echo(recipe)
+            for line in recipe_header(path).splitlines():
+                typer.echo(f"    {line}")
 
 
 @app.command()

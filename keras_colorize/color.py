@@ -61,7 +61,7 @@ def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:
 def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
     """Converts CIE Lab (D65, 2 degree observer) to sRGB.
 
-    Colours outside the sRGB gamut are clipped per component, which shifts their hue; call
+    Colors outside the sRGB gamut are clipped per component, which shifts their hue; call
     `fit_gamut` first to keep it.
 
     Args:
@@ -83,7 +83,7 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
 
 
 def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Splits Lab into the normalized tensors that networks take and give.
+    """Splits Lab into the normalized tensors that networks work on.
 
     Args:
         lab: float, shape (..., 3); L in 0..100.
@@ -95,7 +95,7 @@ def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The normalized lightness and ab of 8-bit pictures.
+    """The normalized lightness and ab of 8-bit images.
 
     Args:
         rgb: shape (..., 3), sRGB in 0..255; uint8, or float32 after resizing.
@@ -120,9 +120,9 @@ def join_lab(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
 
 
 def fit_gamut(lab: tf.Tensor, steps: int = 12) -> tf.Tensor:
-    """Brings Lab colours into the sRGB gamut at constant L and hue, by reducing chroma only.
+    """Maps Lab colors into the sRGB gamut at constant L and hue, by reducing chroma only.
 
-    Pixels already inside are returned unchanged. The others move towards the gray of their
+    Pixels already inside are returned unchanged. The others move toward the gray of their
     lightness; the largest chroma that fits is found by bisection.
 
     Args:
@@ -146,7 +146,7 @@ def fit_gamut(lab: tf.Tensor, steps: int = 12) -> tf.Tensor:
 
 
 def render(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
-    """The 8-bit picture that a user gets of normalized lightness and ab, brought into sRGB.
+    """The 8-bit image of normalized lightness and ab, gamut-mapped to sRGB.
 
     Args:
         lightness: float32, shape (..., 1), -1..1.
@@ -160,7 +160,7 @@ def render(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:
 
 
 def delta_e_76(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Colour difference Delta E*ab, the Euclidean distance in Lab.
+    """Color difference Delta E*ab, the Euclidean distance in Lab.
 
     Args:
         lab: float, shape (..., 3).

@@ -1,4 +1,4 @@
-"""ICC profiles: from the colours that a file means to sRGB.
+"""ICC profiles: converts the colors of a file to sRGB.
 
 8-bit images go through LittleCMS, by Pillow. Pillow passes it no 16-bit ones, and of these it
 loses bits in the darks: the two common kinds of profile (one gray tone curve; three tone curves
@@ -27,14 +27,14 @@ _BRADFORD = np.array(
 
 @functools.lru_cache(maxsize=16)
 def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Builds the conversion that a profile asks for.
+    """Builds the conversion from a profile to sRGB.
 
-    Relative colorimetric with black point compensation: colours that sRGB has stay as they are,
+    Relative colorimetric with black point compensation: colors inside sRGB stay as they are,
     and black stays black.
 
     Args:
         profile: bytes of the profile; empty if the file has none.
-        mode: Pillow's mode of the picture.
+        mode: Pillow's mode of the image.
 
     Returns:
         A transform from its own `input_mode` to 8-bit sRGB, or None if there is nothing to
@@ -77,7 +77,7 @@ def convert_16_bits(
     Args:
         samples: uint16; shape (H, W) gray, (H, W, 3) RGB, or (H, W, 4) CMYK, 0 no ink.
         profile: bytes of its profile.
-        transform: what `transform_to_srgb` makes of the profile.
+        transform: what `transform_to_srgb` returns for the profile.
 
     Returns:
         uint16, shape (H, W, 3).

@@ -1,6 +1,6 @@
-"""A run's history as curves, and labelled grids of pictures, all as PNG.
+"""A run's history as curves, and labeled grids of images, all as PNG.
 
-Figures are drawn on their own canvases: pyplot, with its global state, stays out.
+Figures are drawn on canvases of their own, without pyplot and its global state.
 """
 
 import math
@@ -23,8 +23,8 @@ _CHARTS: dict[str, dict[str, dict[str, str]]] = {
     "losses.png": {
         "Generator: L1": {"l1_loss": ""},
         "Generator: adversarial": {"adversarial_loss": ""},
-        "Discriminator: all pictures": {"discriminator_loss": ""},
-        "Discriminator: real and fake apart": {
+        "Discriminator: all images": {"discriminator_loss": ""},
+        "Discriminator: real and fake separately": {
             "discriminator_real_loss": "real",
             "discriminator_fake_loss": "fake",
         },
@@ -44,22 +44,22 @@ _CHARTS: dict[str, dict[str, dict[str, str]]] = {
     },
 }
 
-# Told apart by colour-blind readers too (Okabe and Ito, 2008).
+# Distinguishable with color blindness, too (Okabe and Ito, 2008).
 _COLORS = ("#0072b2", "#d55e00")
 _INK, _FRAME, _GRID = "#333333", "#bbbbbb", "#e6e6e6"
 
 
 def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[Path]:
-    """Draws the curves of a run: training pale, validation strong, its best L1 epoch marked.
+    """Draws the curves of a run: training pale, validation strong, the epoch of best L1 marked.
 
-    A column that the history does not have is left out, with its chart if that stays empty: a
-    plain CNN has no accuracy.png.
+    Columns that the history lacks are left out, and so are charts without any column: a plain CNN
+    has no accuracy.png.
 
     Args:
-        rows: one an epoch, one at least, all of the same columns: `epoch`, counted from 1, and
-            any of the logs' names, those of validation with `val_` before them. NaN is a gap.
-        directory: where losses.png, accuracy.png, delta_e.png and learning_rate.png go; made if
-            need be.
+        rows: one per epoch, at least one, all with the same columns: `epoch`, counted from 1, and
+            any of the logs' names, those of validation with the prefix `val_`. NaN is a gap.
+        directory: where losses.png, accuracy.png, delta_e.png and learning_rate.png go; created
+            if missing.
 
     Returns:
         The files written.
@@ -98,16 +98,16 @@ def draw_pictures(
     rows: Sequence[Sequence[np.ndarray]],
     captions: Sequence[Sequence[str]],
 ) -> Figure:
-    """Lays pictures out in a labelled grid, small ones enlarged by a whole factor.
+    """Lays images out in a labeled grid, small ones enlarged by a whole factor.
 
     Args:
-        title: one line above all.
+        title: one line at the top.
         columns: a label for each column.
-        rows: pictures, each uint8 of shape (H, W, 3), all of one size.
-        captions: a line below each picture.
+        rows: images, each uint8 of shape (H, W, 3), all of one size.
+        captions: a line below each image.
 
     Returns:
-        The figure; every pixel of a picture is a square of whole pixels in it.
+        The figure; every pixel of an image is a square of whole pixels in it.
     """
     height, width = rows[0][0].shape[:2]
     scale = max(1, round(160 / width))
@@ -126,9 +126,9 @@ def draw_pictures(
     for column, label in enumerate(columns):
         left = gap + column * (width + gap)
         write(_tail(label, width // 8), left, top - 8, size=8.5, weight="bold")
-        for row, pictures in enumerate(rows):
+        for row, images in enumerate(rows):
             upper = top + row * (height + line)
-            large = pictures[column].repeat(scale, axis=0).repeat(scale, axis=1)
+            large = images[column].repeat(scale, axis=0).repeat(scale, axis=1)
             canvas[upper - 1 : upper + height + 1, left - 1 : left + width + 1] = 221
             canvas[upper : upper + height, left : left + width] = large
             caption = _tail(captions[row][column], width // 7)
@@ -145,7 +145,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """
     try:
         with whole_file(path) as beside, warnings.catch_warnings():
-            # Names in scripts that the font lacks show boxes, which is no news.
+            # Names in scripts that the font lacks are drawn as boxes; that needs no warning.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(beside, format="png")
     except OSError as error:

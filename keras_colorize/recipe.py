@@ -166,6 +166,15 @@ def recipe_header(path: Path) -> str:
     return "\n".join(line.lstrip("#").strip() for line in header)
 
 
+def recipe_text(recipe: str | Path) -> str:
+    """The TOML text of an installed recipe or of a file, comments included.
+
+    Raises:
+        RecipeError: if there is no such recipe.
+    """
+    return _read(_find(recipe))
+
+
 def _find(recipe: str | Path) -> Path:
     """The file that a name or path means; a path if it looks like one or exists."""
     path = Path(recipe)

@@ -42,7 +42,7 @@ def _one_of(names: tuple[str, ...]) -> BeforeValidator:
         listed = ", ".join(map(repr, names))
         raise ValueError(f"should be {listed} or 'module:function' (got {show(value)})")
 
-    return BeforeValidator(check)
+    return BeforeValidator(check, json_schema_input_type=Literal[*names, "module:function"])
 
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]

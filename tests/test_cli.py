@@ -14,6 +14,7 @@ from PIL import Image
 import keras_colorize
 from keras_colorize import pretrained
 from keras_colorize.recipe import recipe_paths
+from keras_colorize.recipe_reference import recipe_reference
 
 COMMAND = [sys.executable, "-m", "keras_colorize.cli"]
 
@@ -82,6 +83,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["evaluate", "model"], 1, "model: no model: neither a run, a .keras"),
         (["compare", "a", "--data", ".", "--size", "0"], 2, "Invalid value for '--size'"),
         (["validate", "quikstart"], 1, "quikstart: no recipe of this name; the installed ones are"),
+        (["recipes", "quikstart"], 1, "quikstart: no recipe of this name; the installed ones are"),
         (["validate", "my.toml"], 1, "my.toml: No such file or directory"),
         (["fit", "quickstart", "--set", "epochs=3"], 1, "--set epochs=3: must be table.key=VALUE"),
         (["fit", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
@@ -149,6 +151,20 @@ def test_recipes_lists_what_they_cost_and_score(call):
     assert re.findall(r"^\S+$", output, re.MULTILINE) == list(recipe_paths())
     for word in ("Needs", "Costs", "Scores"):
         assert output.count(f"    {word}: ") == len(recipe_paths())
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("quickstart", recipe_paths()["quickstart"].read_text()),
+        ("--keys", recipe_reference()),
+    ],
+)
+def test_recipes_prints_toml_or_the_reference(call, argument, expected):
+    code, output, log = call("recipes", argument, python=["-X", "importtime"])
+    assert (code, output) == (0, expected)
+    imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
+    assert not imported & {"tensorflow", "keras", "numpy"}
 
 
 def test_models_lists_what_comes_with_the_package(call):

@@ -78,8 +78,8 @@ def test_a_gan_has_all_four_charts(tmp_path, figures):
     assert list(panels) == [
         "Generator: L1",
         "Generator: adversarial",
-        "Discriminator: all pictures",
-        "Discriminator: real and fake apart",
+        "Discriminator: all images",
+        "Discriminator: real and fake separately",
     ]
     epoch = np.arange(1, 41)
     for curves in panels.values():
@@ -91,7 +91,7 @@ def test_a_gan_has_all_four_charts(tmp_path, figures):
         np.testing.assert_array_equal(panels["Generator: L1"][label][0], epoch)
         np.testing.assert_allclose(panels["Generator: L1"][label][1], values)
     sides = {"real train", "real validation", "fake train", "fake validation"}
-    assert sides < panels["Discriminator: real and fake apart"].keys()
+    assert sides < panels["Discriminator: real and fake separately"].keys()
     assert sides < lines_of(figures["accuracy.png"])["Discriminator accuracy"].keys()
     assert figures["learning_rate.png"].axes[0].get_yscale() == "log"
     rates = lines_of(figures["learning_rate.png"])["Learning rate"]

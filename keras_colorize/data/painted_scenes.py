@@ -1,8 +1,7 @@
-"""Procedurally painted landscapes, seas and still lifes in which lightness tells colour.
+"""Procedurally painted landscapes, seas and still lifes in which lightness tells the color.
 
-Embedded, seeded pictures for the quickstart and the tests. What a thing is shows in its lightness,
-its texture and its place, and decides its colour; so a small network learns to colorize them in a
-minute or two.
+Seeded images for the quickstart and the tests. Lightness, texture and place of a thing tell what
+it is, and that decides its color, so a small network learns to colorize them in a minute or two.
 """
 
 from collections.abc import Callable
@@ -39,7 +38,7 @@ class _Hour(NamedTuple):
     """The light of a time of day; lightness is L."""
 
     sky: Material
-    sky_lightness: tuple[float, float]  # At the top of the picture and at the horizon.
+    sky_lightness: tuple[float, float]  # At the top of the image and at the horizon.
     sea: Material
     sea_lightness: tuple[float, float]  # At the horizon and near by.
     light: float  # What the lightness of things on the ground is multiplied by.
@@ -172,7 +171,7 @@ def _bushes(sketch: Sketch, outline: np.ndarray, size: float, light: float) -> N
 
 
 def _path(sketch: Sketch, top: float, light: float) -> None:
-    """Draws a path winding from the bottom of the picture up to `top`."""
+    """Draws a path winding from the bottom of the image up to `top`."""
     nearness = np.linspace(1.0, 0.0, 12)
     start, end, bend = sketch.rng.uniform(0.2, 0.8, 3)
     x = end + (start - end) * nearness + (bend - 0.5) * np.sin(np.pi * nearness**0.7)
@@ -211,7 +210,7 @@ def _tree(sketch: Sketch, x: float, y: float, light: float) -> None:
 
 
 def _coast(sketch: Sketch, horizon: float, light: float) -> None:
-    """Draws a rocky coast that falls from one side of the picture to the horizon."""
+    """Draws a rocky coast that falls from one side of the image to the horizon."""
     rng = sketch.rng
     side, reach, height = rng.integers(2), rng.uniform(0.3, 0.7), rng.uniform(0.08, 0.3)
     fall = np.linspace(0.0, 1.0, 7)

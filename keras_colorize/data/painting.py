@@ -2,7 +2,7 @@
 
 A sketch gives every point a material, a lightness and a direction of the brush. Strokes from
 broad to fine repeat it with the irregularity of a hand, and the palettes of the materials turn
-lightness into colour.
+lightness into color.
 
 Reference:
     Haeberli, Paint by Numbers, SIGGRAPH 1990; Hertzmann, Painterly Rendering with Curved Brush
@@ -26,7 +26,7 @@ class Material(IntEnum):
     Attributes:
         stray: how far the brush strays from the sketched direction, a standard deviation in
             degrees.
-        palette: the (L, a, b) that the colours pass through from dark to light.
+        palette: the (L, a, b) that the colors pass through from dark to light.
     """
 
     stray: float
@@ -74,7 +74,7 @@ class Material(IntEnum):
 _TINTS = ((-2.0, -5.0), (0.0, 0.0), (3.0, 6.0))
 _PLAIN = 1
 
-# How many of the broadest and of the finest strokes lie side by side across a picture.
+# How many of the broadest and of the finest strokes lie side by side across an image.
 _BROAD, _FINE = 13, 110
 
 _BYTES_PER_L = 2.55  # Lightness is kept in a byte.
@@ -82,12 +82,12 @@ _DARKEST, _LIGHTEST = 3.0, 252.0  # As bytes.
 
 
 class Sketch:
-    """What a picture shows; x goes right, y down, both 0..1; lightness is L of 0..100.
+    """What an image shows; x goes right, y down, both 0..1; lightness is L of 0..100.
 
     Attributes:
         plan: uint8, shape (size, size, 3): material, lightness * 2.55, direction of the brush
             in degrees (0 horizontal, 90 vertical).
-        rng: where chance comes from.
+        rng: the source of all randomness.
     """
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
@@ -149,8 +149,8 @@ class Sketch:
         """Puts an ellipsoid lit from the upper left: from shadow to light, and a highlight.
 
         Args:
-            x: of the centre.
-            y: of the centre.
+            x: of the center.
+            y: of the center.
             radius: half the width and half the height.
             material: what it is made of.
             lightness: in its shadow and in its light.
@@ -295,7 +295,7 @@ def _strays() -> np.ndarray:
 
 @cache
 def _colors() -> np.ndarray:
-    """The colour of each tint and material at each lightness: uint8 sRGB, shape (84, 256, 3)."""
+    """The color of each tint and material at each lightness: uint8 sRGB, shape (84, 256, 3)."""
     values = np.arange(256) / _BYTES_PER_L
     lab = np.empty((len(_TINTS), len(Material), 256, 3), np.float32)
     lab[..., 0] = values

@@ -1,4 +1,4 @@
-"""From uint8 pictures in memory to batches of normalized lightness and ab, in tf.data."""
+"""From uint8 images in memory to batches of normalized lightness and ab, in tf.data."""
 
 import math
 import weakref
@@ -15,11 +15,11 @@ LAB_STEPS = 32_767
 """A Lab cache counts normalized Lab in steps of 1 / LAB_STEPS: it is within 0.0008 of L and 0.002
 of a and b, far below the source's 8 bits, in half the memory of float32."""
 
-_PIXELS_AT_ONCE = 2**16  # What converting keeps in the processor's cache.
+_PIXELS_AT_ONCE = 2**16  # As many as fit the processor's cache while they are converted.
 
 
 def cache_lab(rgb: np.ndarray) -> tf.Variable:
-    """Converts pictures to Lab once, for all epochs.
+    """Converts images to Lab once, for all epochs.
 
     Args:
         rgb: uint8, shape (N, S, S, 3), sRGB.
@@ -30,9 +30,9 @@ def cache_lab(rgb: np.ndarray) -> tf.Variable:
     """
     batch_size = max(1, _PIXELS_AT_ONCE // math.prod(rgb.shape[1:3]))
     starts = range(0, len(rgb), batch_size)
-    pictures = weakref.proxy(rgb)  # TensorFlow never lets go of a generator.
+    images = weakref.proxy(rgb)  # TensorFlow keeps a generator forever.
     batches = tf.data.Dataset.from_generator(
-        lambda: (pictures[start : start + batch_size] for start in starts),
+        lambda: (images[start : start + batch_size] for start in starts),
         output_signature=tf.TensorSpec((None, *rgb.shape[1:]), tf.uint8),
     )
 
@@ -59,18 +59,18 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches of one epoch, shuffled, flipped and cropped as (seed, epoch) alone decide.
 
-    Every iteration over the dataset reads `epoch` anew. An epoch that was interrupted goes on
-    exactly where it stopped by `first_batch`.
+    Every iteration over the dataset reads `epoch` anew. An interrupted epoch resumes
+    exactly where it stopped with `first_batch`.
 
     Args:
         lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
-        batch_size: pictures a batch; the last one may have fewer.
+        batch_size: images in a batch; the last one may have fewer.
         epoch: integer scalar, read when an iteration starts.
         seed: of shuffling, flipping and cropping.
-        flip: whether half of the pictures, drawn anew each epoch, are mirrored left to right.
+        flip: whether half of the images, drawn anew each epoch, are mirrored left to right.
         crop: smallest side of the random square crops, as a share of S; each is enlarged to S
-            bilinearly. 1 for whole pictures.
-        first_batch: batches of the epoch to leave out.
+            bilinearly. 1 for whole images.
+        first_batch: number of batches of the epoch to skip.
 
     Returns:
         A dataset of (`lightness` (B, S, S, 1), `ab` (B, S, S, 2)), float32, with known length.
@@ -102,11 +102,11 @@ def training_batches(
 
 
 def validation_batches(lab_cache: tf.Variable, batch_size: int) -> tf.data.Dataset:
-    """Batches in the given order, as they are.
+    """Batches in the given order, unchanged.
 
     Args:
         lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
-        batch_size: pictures a batch; the last one may have fewer.
+        batch_size: images in a batch; the last one may have fewer.
 
     Returns:
         A dataset of (`lightness`, `ab`) like `training_batches`.
@@ -146,7 +146,7 @@ def dataset_batches(images: tf.data.Dataset, image_size: int, batch_size: int) -
 
 
 def _random_boxes(count: int, crop: float, seed: tuple[int, tf.Tensor]) -> tf.Tensor:
-    """Square crops as shares of the picture: top, left, bottom, right; float32 (count, 4)."""
+    """Square crops as shares of the image: top, left, bottom, right; float32 (count, 4)."""
     random = tf.random.stateless_uniform((count, 3), seed=seed)
     side = crop + (1.0 - crop) * random[:, :1]
     corner = random[:, 1:] * (1.0 - side)
@@ -154,16 +154,16 @@ def _random_boxes(count: int, crop: float, seed: tuple[int, tf.Tensor]) -> tf.Te
 
 
 def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A part of a Lab cache -> normalized float32 `lightness` and `ab`."""
+    """Part of a Lab cache -> normalized float32 `lightness` and `ab`."""
     normalized = tf.cast(cached, tf.float32) / LAB_STEPS
     return normalized[..., :1], normalized[..., 1:]
 
 
 def _ahead(batches: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
-    """Maps batches ahead of need, by plain numbers instead of tf.data's autotuning.
+    """Maps batches in advance (prefetching), without tf.data's autotuning.
 
-    The end of an epoch would wait for the tuner's thread, which wakes ever more rarely, at last
-    once a minute.
+    With autotuning the end of an epoch waits for the tuner's thread, which sleeps longer each
+    time, up to a minute.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

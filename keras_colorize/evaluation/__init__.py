@@ -1,1 +1,1 @@
-"""How good the colours are: metrics, reports, plots."""
+"""How good the colors are: metrics, reports, plots."""

@@ -1,8 +1,8 @@
-"""How far a colorized picture is from the original, and how colourful it is.
+"""How far a colorized image is from the original, and how colorful it is.
 
 All functions are pure and take NumPy arrays or tensors with the channels last. `ciede2000` compares
-pixel by pixel, like `keras_colorize.color.delta_e_76`; the others take a batch of N pictures and
-judge each as a whole.
+pixel by pixel, like `keras_colorize.color.delta_e_76`; the others take a batch of N images and
+give one value for each.
 """
 
 import itertools
@@ -19,22 +19,22 @@ PERCEPTION_BOUNDS = {
     "more_similar_than_opposite": 49.0,
     "nearly_opposite": math.inf,
 }
-"""What a Delta E means to the eye. Each class reaches from the bound before it, exclusive, to its
-own, inclusive. The table in common use (https://zschuessler.github.io/DeltaE/learn) leaves gaps at
+"""How visible a Delta E is. Each class reaches from the bound before it, exclusive, to its own,
+inclusive. The table in common use (https://zschuessler.github.io/DeltaE/learn) leaves gaps at
 10 to 11 and 49 to 100; here the former belongs to "more similar", the latter to "nearly opposite".
 """
 
 LAB_TOLERANCE = 12.75
-"""5 % of 255: how far `lab_accuracy` lets each 8-bit channel be off."""
+"""5 % of 255: the largest difference of an 8-bit channel that `lab_accuracy` accepts."""
 
 PSNR_CEILING = 100.0
-"""PSNR of identical pictures in dB, so that a mean over pictures stays finite."""
+"""PSNR of identical images in dB, so that a mean over images stays finite."""
 
 _TURN = 2.0 * math.pi
 
 
 def ciede2000(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Colour difference CIEDE2000, with the parametric factors at 1.
+    """Color difference CIEDE2000, with the parametric factors at 1.
 
     Args:
         lab: float32 or float64, shape (..., 3).
@@ -58,15 +58,15 @@ def ciede2000(lab: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     chroma_1, chroma_2 = _length(a_1, b_1), _length(a_2, b_2)
     hue_1, hue_2 = _hue(a_1, b_1), _hue(a_2, b_2)
 
-    # Differences, the hue's taken the shorter way round (8-11).
-    # Opposite hues differ by +-pi as they stand: the margin keeps rounding from turning them.
+    # Differences, the hue's along the shorter arc (8-11).
+    # Opposite hues differ by +-pi: the margin keeps rounding from changing the sign.
     turn = hue_2 - hue_1
     turn -= tf.where(tf.abs(turn) > math.pi + 1e-5, _TURN * tf.sign(turn), 0.0)
     delta_lightness = lightness_2 - lightness_1
     delta_chroma = chroma_2 - chroma_1
     delta_hue = 2.0 * tf.sqrt(chroma_1 * chroma_2) * tf.sin(turn / 2.0)
 
-    # Means (12-14). The hue of a gray is arbitrary, but then delta_hue is 0 and takes it out.
+    # Means (12-14). The hue of a gray is arbitrary, but then delta_hue is 0 and cancels it.
     lightness = (lightness_1 + lightness_2) / 2.0
     chroma = (chroma_1 + chroma_2) / 2.0
     hue = tf.math.floormod(hue_1 + turn / 2.0, _TURN)
@@ -145,14 +145,14 @@ def ssim(rgb: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Structural similarity, averaged over the three channels.
 
     The window is Gaussian, 11 pixels wide with a standard deviation of 1.5, and stays inside the
-    picture; in a smaller picture it is as wide as fits with an odd number of pixels.
+    image; in a smaller image it is as wide as fits with an odd number of pixels.
 
     Args:
         rgb: uint8, shape (N, H, W, 3); height and width static.
         other: the same shape and dtype.
 
     Returns:
-        Shape (N,), float32, -1..1; 1 for identical pictures.
+        Shape (N,), float32, -1..1; 1 for identical images.
 
     Reference:
         Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error
@@ -204,13 +204,13 @@ def _hue(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 
 def _saturation(chroma: tf.Tensor) -> tf.Tensor:
-    """CIEDE2000's switch from 0 near gray to 1 for vivid colours, with its middle about 25."""
+    """CIEDE2000's switch from 0 near gray to 1 for vivid colors, with its middle about 25."""
     power = chroma**7
     return tf.sqrt(power / (power + 25.0**7))
 
 
 def _opencv_lab(rgb: np.ndarray) -> np.ndarray:
-    """8-bit OpenCV Lab of a batch, converted as one tall picture: shape (N * H, W, 3)."""
+    """8-bit OpenCV Lab of a batch, converted as one tall image: shape (N * H, W, 3)."""
     return cv2.cvtColor(rgb.reshape(-1, *rgb.shape[2:]), cv2.COLOR_RGB2Lab)
 
 

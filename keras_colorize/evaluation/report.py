@@ -1,4 +1,4 @@
-"""Judges colorizers by the pictures they make, side by side and beside leaving them gray."""
+"""Evaluates colorizers side by side, beside a gray baseline."""
 
 import csv
 import html
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     import pandas
 
 GRAY = "gray"
-"""The baseline that leaves every picture gray (ab = 0), judged beside all colorizers."""
+"""The baseline that leaves every image gray (ab = 0), evaluated beside all colorizers."""
 
-# Delta E of all pixels are counted in bins of this width, each centred on a multiple of it, so
-# percentiles are exact to half of it. No two 8-bit sRGB colours are 300 apart.
+# Delta E of all pixels are counted in bins of this width, each centered on a multiple of it, so
+# percentiles are exact to half of it. No two 8-bit sRGB colors are 300 apart.
 _BIN = 0.01
 _BINS = 30_001
 
@@ -65,27 +65,27 @@ _ROWS = (
     _Row("PSNR, dB", "psnr", ".2f", operator.neg),
     _Row("SSIM", "ssim", ".4f", operator.neg),
     _Row("Colorfulness", "colorfulness", ".1f", None),
-    _Row("  less the originals'", "colorfulness_difference", "+.1f", abs),
+    _Row("  minus the originals'", "colorfulness_difference", "+.1f", abs),
     _Row("Colorfulness, absolute variant", "colorfulness_absolute", ".1f", None),
-    _Row("  less the originals'", "colorfulness_absolute_difference", "+.1f", abs),
+    _Row("  minus the originals'", "colorfulness_absolute_difference", "+.1f", abs),
 )
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Scores of several colorizers on the same pictures; the gray baseline comes first.
+    """Scores of several colorizers on the same images; the gray baseline comes first.
 
     Attributes:
-        names: of the pictures.
-        images: model -> metric -> float array of shape (N,): each picture's value, for Delta E
-            its mean over the pixels. The differences of colorfulness are the colorized picture's
-            less the original's.
-        summary: model -> metric -> mean over the pictures; also `*_median` and
-            `*_percentile_95` of both Delta E over all pixels of all pictures, to 0.005.
+        names: of the images.
+        images: model -> metric -> float array of shape (N,): each image's value, for Delta E
+            its mean over the pixels. The differences of colorfulness are the colorized image's
+            minus the original's.
+        summary: model -> metric -> mean over the images; also `*_median` and
+            `*_percentile_95` of both Delta E over all pixels of all images, to 0.005.
         ranked_by: the model whose mean CIEDE2000 chose the examples: the first colorizer.
-        examples: "best", "median", "worst" -> indices of pictures.
+        examples: "best", "median", "worst" -> indices of images.
         pictures: index of an example -> uint8 of shape (2 + colorizers, H, W, 3): the original,
-            gray, and what each colorizer makes of it.
+            gray, and each colorizer's result.
     """
 
     names: tuple[str, ...]
@@ -134,8 +134,7 @@ class Report:
     def table(self) -> str:
         """The summary in lines of at most 100 characters, the best value of each row marked.
 
-        Models that do not fit beside each other follow in further blocks, each with the gray
-        baseline.
+        Models that do not fit side by side follow in further blocks, each with the gray baseline.
         """
         labels = [self._title(), *(row.label for row in _ROWS)]
         label_width = max(map(len, labels))
@@ -157,7 +156,7 @@ class Report:
         """Writes metrics.json, images.csv, best.png, median.png and worst.png.
 
         Args:
-            directory: made if need be; files of these names are replaced, each whole.
+            directory: created if missing; files of these names are replaced, each whole.
 
         Raises:
             ColorizeError: a file cannot be written.
@@ -191,7 +190,7 @@ class Report:
         return ["  " + cell.rjust(width) for cell in cells]
 
     def _csv(self) -> str:
-        """A row for each picture and model."""
+        """A row for each image and model."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["picture", "model", *self.images[GRAY]])
@@ -202,15 +201,15 @@ class Report:
         return text.getvalue()
 
     def _draw(self, kind: str, indices: list[int]) -> Figure:
-        """Examples as a labelled grid, with the mean CIEDE2000 of each colorized picture."""
+        """Examples as a labeled grid, with the mean CIEDE2000 of each colorized image."""
         captions = []
         for index in indices:
             scores = [scores["ciede2000"][index] for scores in self.images.values()]
-            # Of a file's name that is not UTF-8, what can be drawn.
+            # A file's name may not be UTF-8; draw what can be decoded.
             name = os.fsencode(self.names[index]).decode(errors="replace")
             captions.append([name, *(f"CIEDE2000 {score:.1f}" for score in scores)])
         return draw_pictures(
-            f"{kind.capitalize()} of {len(self.names):,} pictures by CIEDE2000 of {self.ranked_by}",
+            f"{kind.capitalize()} of {len(self.names):,} images by CIEDE2000 of {self.ranked_by}",
             ["original", *self.images],
             [list(self.pictures[index]) for index in indices],
             captions,
@@ -222,47 +221,46 @@ class Report:
         return picture_grid(rows, scale=max(1, 96 // rows[0][0].shape[1]))
 
     def _title(self) -> str:
-        return f"{len(self.names):,} pictures of {self._size()}"
+        return f"{len(self.names):,} images of {self._size()}"
 
     def _size(self) -> str:
-        """WIDTHxHEIGHT of the pictures."""
+        """WIDTHxHEIGHT of the images."""
         height, width = next(iter(self.pictures.values())).shape[1:3]
         return f"{width}x{height}"
 
 
 def judge(
-    pictures: np.ndarray,
+    originals: np.ndarray,
     names: Sequence[str],
     colorizers: Mapping[str, Callable[[np.ndarray], np.ndarray]],
     batch_size: int | None = None,
 ) -> Report:
-    """Judges colorizers on pictures they see only the lightness of.
+    """Evaluates colorizers on images of which they get only the lightness.
 
     L1 is measured on normalized ab as predicted, as in training; all else on the 8-bit sRGB
-    picture that a user would get, its colours brought into the gamut. Every pixel counts alike.
+    image that a user would get, with its colors gamut-mapped. Every pixel counts alike.
 
     Args:
-        pictures: the originals, uint8, shape (N, H, W, 3).
-        names: a name for each picture.
-        colorizers: by the model's name, what takes lightness, float32 of shape (B, H, W, 1),
-            -1..1, and gives ab, float32 of shape (B, H, W, 2). May be empty: "gray" is always
-            judged.
-        batch_size: pictures at a time; by default as many as make 2 ** 19 pixels, 512 of 32x32.
+        originals: uint8, shape (N, H, W, 3).
+        names: a name for each image.
+        colorizers: model's name -> function from lightness, float32 of shape (B, H, W, 1), -1..1,
+            to ab, float32 of shape (B, H, W, 2). May be empty: "gray" is always evaluated.
+        batch_size: images at a time; by default as many as make 2 ** 19 pixels, 512 of 32x32.
 
     Returns:
         The report.
 
     Raises:
-        ColorizeError: no pictures, pictures of another shape or type, too few or many names, a
+        ColorizeError: no images, images of another shape or type, too few or many names, a
             colorizer named "gray", or ab of another shape or not finite.
     """
-    _check(pictures, names, colorizers)
+    _check(originals, names, colorizers)
     colorizers = {GRAY: _leave_gray, **colorizers}
-    batch_size = batch_size or max(1, 2**19 // (pictures.shape[1] * pictures.shape[2]))
+    batch_size = batch_size or max(1, 2**19 // (originals.shape[1] * originals.shape[2]))
     batches: dict[str, list[dict[str, np.ndarray]]] = {model: [] for model in colorizers}
     histograms = {model: np.zeros((2, _BINS), np.int64) for model in colorizers}
-    for start in range(0, len(pictures), batch_size):
-        rgb = pictures[start : start + batch_size]
+    for start in range(0, len(originals), batch_size):
+        rgb = originals[start : start + batch_size]
         lab = _to_lab(rgb)
         for model, colorizer in colorizers.items():
             predicted_ab = _predict(model, colorizer, lab, names[start:])
@@ -282,9 +280,9 @@ def judge(
     ranked_by = list(colorizers)[min(1, len(colorizers) - 1)]
     examples = _choose(images[ranked_by]["ciede2000"])
     shown = sorted({index for indices in examples.values() for index in indices})
-    lab = _to_lab(pictures[shown])
+    lab = _to_lab(originals[shown])
     lightness, _ = split_lab(lab)
-    columns = [pictures[shown]]
+    columns = [originals[shown]]
     for model, colorizer in colorizers.items():
         predicted_ab = _predict(model, colorizer, lab, [names[index] for index in shown])
         columns.append(render(lightness, predicted_ab).numpy())
@@ -292,19 +290,19 @@ def judge(
     return Report(tuple(names), images, summary, ranked_by, examples, rows)
 
 
-def _check(pictures: np.ndarray, names: Sequence[str], colorizers: Mapping[str, object]) -> None:
-    """Refuses what cannot be judged."""
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
+def _check(originals: np.ndarray, names: Sequence[str], colorizers: Mapping[str, object]) -> None:
+    """Raises for what cannot be evaluated."""
+    if originals.dtype != np.uint8 or originals.ndim != 4 or originals.shape[-1] != 3:
         raise ColorizeError(
-            "pictures to judge must be uint8 of shape (N, H, W, 3) "
-            f"(got {pictures.dtype} of shape {pictures.shape})"
+            "images to evaluate must be uint8 of shape (N, H, W, 3) "
+            f"(got {originals.dtype} of shape {originals.shape})"
         )
-    if pictures.size == 0:
-        raise ColorizeError(f"no pictures to judge (got shape {pictures.shape})")
-    if len(names) != len(pictures):
-        raise ColorizeError(f"{len(pictures)} pictures to judge, but {len(names)} names")
+    if originals.size == 0:
+        raise ColorizeError(f"no images to evaluate (got shape {originals.shape})")
+    if len(names) != len(originals):
+        raise ColorizeError(f"{len(originals)} images to evaluate, but {len(names)} names")
     if GRAY in colorizers:
-        raise ColorizeError(f"{GRAY!r} is the baseline that is always judged; rename the model")
+        raise ColorizeError(f"{GRAY!r} is the baseline, which is always there; rename the model")
 
 
 def _leave_gray(lightness: np.ndarray) -> np.ndarray:
@@ -313,7 +311,7 @@ def _leave_gray(lightness: np.ndarray) -> np.ndarray:
 
 
 def _to_lab(rgb: np.ndarray) -> tf.Tensor:
-    """Lab of 8-bit pictures; float32."""
+    """Lab of 8-bit images; float32."""
     return rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0)
 
 
@@ -323,7 +321,7 @@ def _predict(
     lab: tf.Tensor,
     names: Sequence[str],
 ) -> np.ndarray:
-    """What a colorizer makes of the lightness; refuses ab of a wrong shape or not finite."""
+    """A colorizer's ab for the lightness; raises if its shape is wrong or it is not finite."""
     lightness, ab = split_lab(lab)
     predicted_ab = np.asarray(colorizer(lightness.numpy()), np.float32)
     if predicted_ab.shape != ab.shape:
@@ -342,10 +340,10 @@ def _predict(
 def _measure(
     rgb: tf.Tensor, lab: tf.Tensor, predicted_ab: tf.Tensor
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-    """Scores a batch but for its Lab accuracy, which takes OpenCV.
+    """Scores a batch, except for Lab accuracy, which needs OpenCV.
 
     Returns:
-        The colorized pictures (uint8), each metric of each picture, shape (B,), and Delta E 76 and
+        The colorized images (uint8), each metric of each image, shape (B,), and Delta E 76 and
         CIEDE2000 of each pixel, shape (B, H, W).
     """
     lightness, ab = split_lab(lab)
@@ -374,7 +372,7 @@ def _measure(
 def _summarize(
     images: dict[str, np.ndarray], delta_e_76_counts: np.ndarray, ciede2000_counts: np.ndarray
 ) -> dict[str, float]:
-    """Means over the pictures, and percentiles over the pixels."""
+    """Means over the images, and percentiles over the pixels."""
     summary = {metric: float(values.mean(dtype=np.float64)) for metric, values in images.items()}
     for metric, counts in (("delta_e_76", delta_e_76_counts), ("ciede2000", ciede2000_counts)):
         summary[f"{metric}_median"] = _percentile(counts, 50)
@@ -389,7 +387,7 @@ def _percentile(counts: np.ndarray, percent: int) -> float:
 
 
 def _choose(errors: np.ndarray) -> dict[str, list[int]]:
-    """Indices of the pictures with the least, middle and largest errors; the worst lead theirs."""
+    """Indices of the images with the least, middle and largest errors; the very worst first."""
     ranking = np.argsort(errors, kind="stable").tolist()
     middle = max(0, (len(ranking) - _EXAMPLES) // 2)
     return {

@@ -148,7 +148,7 @@ class TestExamples:
 class TestTable:
     def test_best_values_are_marked(self, report):
         lines = report.table().splitlines()
-        assert " ".join(lines[0].split()) == "192 pictures of 32x32 gray by_lightness original"
+        assert " ".join(lines[0].split()) == "192 images of 32x32 gray by_lightness original"
         (line,) = (line for line in lines if line.startswith("CIEDE2000, mean"))
         values = line.removeprefix("CIEDE2000, mean").split()
         assert values[2] == "0.00*"
@@ -160,7 +160,7 @@ class TestTable:
         models = [f"runs/some_rather_long_model_name/models/epoch-{n:04}.keras" for n in range(5)]
         table = judge(photographs[:2], ["a", "b"], dict.fromkeys(models, sepia)).table()
         assert max(map(len, table.splitlines())) <= 100
-        headers = [line for line in table.splitlines() if line.startswith("2 pictures")]
+        headers = [line for line in table.splitlines() if line.startswith("2 images")]
         assert all("gray" in header for header in headers)
         shown = re.findall(r"…\S*epoch-(\d+)\.keras", "".join(headers))
         assert shown == ["0000", "0001", "0002", "0003", "0004"]
@@ -223,11 +223,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("pictures", "names", "message"),
         [
-            (pictures[:0], [], r"no pictures to judge \(got shape \(0, 8, 8, 3\)\)"),
+            (pictures[:0], [], r"no images to evaluate \(got shape \(0, 8, 8, 3\)\)"),
             (pictures[0], ["a"], r"\(got uint8 of shape \(8, 8, 3\)\)"),
             (pictures[..., :1], ["a", "b"], r"\(got uint8 of shape \(2, 8, 8, 1\)\)"),
             (pictures / 255, ["a", "b"], r"\(got float64 of shape \(2, 8, 8, 3\)\)"),
-            (pictures, ["a"], "2 pictures to judge, but 1 names"),
+            (pictures, ["a"], "2 images to evaluate, but 1 names"),
         ],
     )
     def test_pictures(self, pictures, names, message):

@@ -1,4 +1,4 @@
-"""What generator and discriminator are made of: convolution, normalization, activation."""
+"""Building blocks of generator and discriminator: convolution, normalization, activation."""
 
 import itertools
 from collections.abc import Callable
@@ -95,7 +95,7 @@ class Blocks:
         layers: dict[str, Callable[[str], keras.layers.Layer] | None] = {
             "batch": self._batch_normalization,
             "instance": _instance_normalization,
-            "spectral": None,  # lives in the convolution
+            "spectral": None,  # part of the convolution
             "none": None,
         }
         layer = layers[self.normalization]
@@ -122,7 +122,7 @@ class Blocks:
 
 
 def _instance_normalization(name: str) -> keras.layers.Layer:
-    # PyTorch's default InstanceNorm2d: one group a channel, nothing learnt.
+    # PyTorch's default InstanceNorm2d: one group per channel, nothing learned.
     return keras.layers.GroupNormalization(
         groups=-1, epsilon=1e-5, center=False, scale=False, name=name
     )

@@ -1,4 +1,4 @@
-"""The network that tells real ab from predicted ab, given lightness."""
+"""The network that distinguishes real ab from predicted ab, given lightness."""
 
 import keras
 
@@ -25,8 +25,8 @@ def patch_discriminator(
 
     Returns:
         A functional model, `[lightness, ab]` of (N, image_size, image_size, 1) and (..., 2) ->
-        logits (N, patches), float32, positive for real. One patch at 32x32; larger pictures are
-        judged patch by patch, each 32x32 or so.
+        logits (N, patches), float32, positive for real. One patch at 32x32; larger images have
+        several, each of about 32x32 pixels.
 
     Reference:
         Isola et al., 2017, https://arxiv.org/abs/1611.07004 (PatchGAN); Miyato et al., 2018,

@@ -35,7 +35,7 @@ def unet_generator(
     """
     blocks = Blocks(normalization, initial_weights, seed)
     lightness = keras.Input((image_size, image_size, 1), name="lightness")
-    # Three pixels more, which the first convolution, 4x4 without padding, takes off again.
+    # Three pixels more, which the first convolution, 4x4 without padding, removes again.
     x = AlignedResize(image_size + 3, name="resize")(lightness)
 
     down1 = blocks.down(x, filters, "down1", strides=1, padding="valid")
@@ -50,6 +50,6 @@ def unet_generator(
     x = blocks.up(x, down1, filters, "up4")
 
     x = blocks.final(x, 2, kernel_size=1)
-    # float32 also under a mixed precision policy: colours need more than 8 bits of mantissa.
+    # float32 also under a mixed precision policy: colors need more than 8 bits of mantissa.
     ab = keras.layers.Activation("tanh", dtype="float32", name="ab")(x)
     return keras.Model(lightness, ab, name="generator")

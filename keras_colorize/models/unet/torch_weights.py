@@ -33,7 +33,9 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray] | str
     if missing := sorted(targets.keys() - arrays.keys()):
         raise ColorizeError(f"{model.name}: the checkpoint lacks {', '.join(missing)}")
     if unknown := sorted(arrays.keys() - targets.keys()):
-        raise ColorizeError(f"{model.name}: the checkpoint has {', '.join(unknown)}, it has not")
+        raise ColorizeError(
+            f"{model.name}: the checkpoint has {', '.join(unknown)}, which the model lacks"
+        )
     values = {name: _to_keras_layout(array) for name, array in arrays.items()}
     for name, variable in targets.items():
         if values[name].shape != tuple(variable.shape):
