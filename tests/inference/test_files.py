@@ -88,7 +88,7 @@ def test_nothing_is_overwritten_without_force(folder, tmp_path, network):
     (out / "deep").mkdir(parents=True)
     (out / "a.png").write_bytes(b"mine")
     (out / "deep" / "c.bmp").write_bytes(b"mine")
-    with pytest.raises(ColorizeError, match=r"out/a\.png and 1 more: already there; use --force"):
+    with pytest.raises(ColorizeError, match=r"out/a\.png and 1 more: already there; use --skip"):
         colorize_files([folder], out, network)
     assert files_below(out) == ["a.png", "deep/c.bmp"]
     assert (out / "a.png").read_bytes() == b"mine"
