@@ -1,12 +1,13 @@
 """Small exported models, which several modules of tests serve."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_colorize.models import efficientnet_generator
@@ -44,6 +45,13 @@ def vivid(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
     folder = tmp_path_factory.mktemp("saved_models") / "vivid"
     texts = {"MODEL_CARD.md": "# vivid\n"}
     return model, export_saved_model(model, folder, max_megapixels=0.02, texts=texts)
+
+
+@pytest.fixture(scope="session")
+def signatures(vivid: tuple[keras.Model, Path]) -> Iterator[Mapping[str, Callable]]:
+    """The functions of that SavedModel, loaded once."""
+    loaded = tf.saved_model.load(vivid[1])
+    yield loaded.signatures
 
 
 @pytest.fixture(scope="session")

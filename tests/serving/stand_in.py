@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import grpc
 import tensorflow as tf
@@ -83,9 +82,9 @@ class StandIn(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 @contextmanager
-def serving(version: Path, model: str) -> Iterator[StandIn]:
-    """Serves a SavedModel on two free ports of this machine."""
-    stand_in = StandIn(model, tf.saved_model.load(version).signatures)
+def serving(signatures: dict, model: str) -> Iterator[StandIn]:
+    """Serves a SavedModel's signatures on two free ports of this machine."""
+    stand_in = StandIn(model, signatures)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -21,8 +21,8 @@ from keras_colorize.serving import Client
 
 
 @pytest.fixture(scope="module")
-def server(vivid: tuple[keras.Model, Path]) -> Iterator[StandIn]:
-    with serving(vivid[1], "tiny") as stand_in:
+def server(signatures: dict) -> Iterator[StandIn]:
+    with serving(signatures, "tiny") as stand_in:
         yield stand_in
 
 
@@ -82,19 +82,19 @@ def test_another_model(server: StandIn, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["rest", "grpc"])
 def test_no_server_and_no_answer(kind: str) -> None:
-    def make(port: int) -> Client:
-        if kind == "grpc":
-            return Client(f"grpc://127.0.0.1:{port}", model="m", timeout=0.3)
-        return Client(f"http://127.0.0.1:{port}/v1/models/m", timeout=0.3)
-
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        port = silent.getsockname()[1]
-        with pytest.raises(ColorizeError, match=f":{port}.*: .*connect"):
-            make(port).colorize(b"")  # It does not listen yet.
-        silent.listen()
-        with pytest.raises(ColorizeError, match=f":{port}.*: no answer in time"):
-            make(port).colorize(b"")
+    # Ports of their own, since gRPC remembers where it failed to connect.
+    with socket.socket() as closed, socket.socket() as silent:
+        for other, reason in ((closed, ".*connect"), (silent, "no answer in time")):
+            other.bind(("127.0.0.1", 0))
+            port = other.getsockname()[1]
+            if other is silent:
+                other.listen()
+            if kind == "grpc":
+                client = Client(f"grpc://127.0.0.1:{port}", model="m", timeout=1)
+            else:
+                client = Client(f"http://127.0.0.1:{port}/v1/models/m", timeout=1)
+            with pytest.raises(ColorizeError, match=f":{port}.*: {reason}"):
+                client.colorize(b"")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,8 @@ def test_the_command(server: StandIn, encode, tmp_path: Path, monkeypatch, capsy
         return ended.value.code or 0, *capsys.readouterr()
 
     assert call(url, "in.png", "-o", "out.png", "--vividness", "1") == (0, "out.png\n", "")
-    assert Image.open("out.png").size == (12, 9)
+    with Image.open("out.png") as colorized:
+        assert colorized.size == (12, 9)
     code, output, errors = call(url, "in.png", "-o", "out.png")
     assert (code, output) == (1, "") and "out.png: is there already; --force" in errors
     code, output, errors = call(url, "bad.png", "-o", "new.png")
