@@ -413,7 +413,7 @@ keep_epochs = [
             ("epochs = " + "[" * 5000, "mine.toml:3: nested too deeply"),
             ("epochs = " + "{a=" * 5000, "mine.toml:3: nested too deeply"),
             ("epochs = 0x" + "f" * 5000, "mine.toml:3: training.epochs: "),
-            ("a." * 5000 + "b = 1", "mine.toml:3: training.a: no such table"),
+            ("a." * 5000 + "b = 1", "mine.toml:2: training.a: no such table"),
             (
                 f'epochs = "{"x" * 10**6}"',
                 "mine.toml:3: training.epochs: should be a valid integer",
