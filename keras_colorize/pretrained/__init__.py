@@ -62,8 +62,8 @@ MODELS = {
     for model in (
         PretrainedModel(
             name="paintings_and_photos",
-            sha256="696c95cf8064018005a8e899537438e7c0ea1efa973530698ab48299fca7d614",
-            onnx_sha256="7417d980c7ef01cd9d11c621c872751b6a9f3947413fcee5f877d7ecf648023a",
+            sha256="ca4f6c31846db3569871308554c649c06f9724f950c8cd07d627e4b40ddd3948",
+            onnx_sha256="770aeae77e5faa146272999a15f365859694c5a6df25fc279ce6b8809697b62f",
             summary="Paintings and photographs, any size",
             scores=(
                 "CIEDE2000 / gray's at vividness 0: paintings by unseen artists 0.714, "
