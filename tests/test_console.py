@@ -1,18 +1,17 @@
 import logging
 
-import pytest
-
 from keras_colorize.console import log, printed_log
 
 
-@pytest.fixture
-def no_logging(monkeypatch):
-    """As in a program that has not configured logging; pytest has."""
+def without_logging(monkeypatch):
+    """As in a program that has not configured logging. Called by the test itself, since pytest
+    adds its own handlers between fixtures and test."""
     monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "handlers", [])
 
 
-@pytest.mark.usefixtures("no_logging")
-def test_the_log_is_printed(capsys):
+def test_the_log_is_printed(monkeypatch, capsys):
+    without_logging(monkeypatch)
     with printed_log():
         log.info("%d images", 3)
         log.debug("no news")
@@ -20,8 +19,8 @@ def test_the_log_is_printed(capsys):
     assert capsys.readouterr() == ("3 images\n", "")
 
 
-@pytest.mark.usefixtures("no_logging")
-def test_a_program_that_has_configured_logging_gets_it_instead(capsys, tmp_path):
+def test_a_program_that_has_configured_logging_gets_it_instead(monkeypatch, capsys, tmp_path):
+    without_logging(monkeypatch)
     handler = logging.FileHandler(tmp_path / "log")
     log.addHandler(handler)
     try:

@@ -60,7 +60,8 @@ def test_open_names_the_keys_of_another_recipe(run, recipe):
         Run.open(run.path, other)
     assert str(caught.value) == (
         f"{run.path}: was made by another recipe (generator.filters: 4, not 16; "
-        "training.epochs: 9, not 8); choose another name, or delete the run"
+        f"training.epochs: 9, not 8); choose another name (with --from {run.path} it begins with "
+        "this run's weights), or delete the run"
     )
     assert run.recipe_file.read_text() == recipe.to_toml()
 
