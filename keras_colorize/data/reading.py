@@ -1,12 +1,12 @@
 """Reads images in several threads within a budget of pixels: small files may hold large images."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from keras_colorize.budget import Budget
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import MAX_PIXELS, picture_size, read_rgb
 
@@ -24,9 +24,9 @@ class Reader:
     """
 
     def __init__(self, budget: int = 2**26, max_pixels: int = MAX_PIXELS) -> None:
-        self._budget = self._free = budget
+        self._most = budget
+        self._budget = Budget(budget)
         self._max_pixels = max_pixels
-        self._changed = threading.Condition()
 
     def read(self, source: Path | str | bytes, use: Callable[[np.ndarray], Result]) -> Result:
         """Reads an image and returns what `use` makes of it.
@@ -46,19 +46,15 @@ class Reader:
                 raise
         else:
             return use(rgb)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= charge)
-            self._free -= charge
+        self._budget.take(charge)
         try:
             return use(read_rgb(source, max_pixels=self._max_pixels))
         finally:
-            with self._changed:
-                self._free += charge
-                self._changed.notify_all()
+            self._budget.give(charge)
 
     def _charge(self, source: Path | str | bytes) -> int:
         """Pixels to take from the budget."""
         if isinstance(source, bytes):  # Downloads come slowly; large ones go one by one.
-            return self._budget
+            return self._most
         width, height = picture_size(Path(source))
-        return min(width * height, self._budget)
+        return min(width * height, self._most)

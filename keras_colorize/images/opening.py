@@ -3,13 +3,12 @@
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, shorten
 
 # Pixels of 268 megapixels with four channels of 16 bits; nothing that is read needs more.
 _MAX_BYTES = 2**31
@@ -17,24 +16,17 @@ _MAX_BYTES = 2**31
 START = 64  # Bytes that tell the kind.
 
 _LONGEST_NAME, _LONGEST_REASON = 1000, 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class RefusedError(Exception):
     """A reason, for users to read, not to read or write a file."""
 
 
-def one_line(text: str, longest: int) -> str:
-    """Shows control characters as escapes, and cuts long texts."""
-    text = text if len(text) <= longest else text[: longest - 3] + "..."
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
-
-
 def name_of(source: Path | str | bytes) -> str:
     """What messages call an image: its path, on one line."""
     if isinstance(source, bytes):
         return f"image of {len(source)} bytes"
-    return one_line(os.fspath(source), _LONGEST_NAME)
+    return shorten(os.fspath(source), _LONGEST_NAME)
 
 
 @contextlib.contextmanager
@@ -45,7 +37,7 @@ def named_errors(source: Path | str | bytes) -> Iterator[None]:
     except ColorizeError:
         raise
     except Exception as error:  # Decoders of damaged files raise errors of every type.
-        reason = one_line(_reason(error), _LONGEST_REASON)
+        reason = shorten(_reason(error), _LONGEST_REASON)
         raise ColorizeError(f"{name_of(source)}: cannot be read ({reason})") from error
 
 

@@ -1,6 +1,5 @@
-"""How much memory images take at work, and who waits for it."""
+"""How much memory images take at work."""
 
-import threading
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
@@ -16,33 +15,6 @@ SMALLEST = BUDGET // 128
 MAX_BYTES = 380_000_000
 """Images of more decoded bytes are refused: 126 megapixels of 8-bit RGB, 63 of 16 bits. At work an
 image takes up to four times as much, about 1.5 GB."""
-
-
-class Budget:
-    """A number of bytes that threads take from, waiting, and give back."""
-
-    def __init__(self) -> None:
-        self._free = BUDGET
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def take(self, amount: int) -> None:
-        """Waits until there is that much, or the budget is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= amount or self._closed)
-            self._free -= amount
-
-    def give(self, amount: int) -> None:
-        """Gives back what was taken."""
-        with self._changed:
-            self._free += amount
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Lets nobody wait any longer."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
 
 
 def decoded_bytes(source: Path, pages: int) -> int:

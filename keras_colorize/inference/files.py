@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_colorize.budget import Budget
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import remove_dead_leftovers
 from keras_colorize.images import (
@@ -29,7 +30,7 @@ from keras_colorize.images import (
     write_pages,
 )
 from keras_colorize.inference import single
-from keras_colorize.inference.budget import BUDGET, SMALLEST, Budget, decoded_bytes
+from keras_colorize.inference.budget import BUDGET, SMALLEST, decoded_bytes
 from keras_colorize.inference.plan import Plan, Summary
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
@@ -163,7 +164,7 @@ class _Pipeline:
         writers: ThreadPoolExecutor,
     ) -> None:
         self.arrived = queue.SimpleQueue[_Task | _Question]()
-        self.budget = Budget()
+        self.budget = Budget(BUDGET)
         self.writers = writers
         self._waiting = waiting
         self._shape = shape
