@@ -52,8 +52,8 @@ def fit(
         name: of the run; by default the recipe's.
         runs: the folder that holds runs.
         overrides: `table.key=VALUE` each, as `--set` on the command line.
-        epochs: as `training.epochs=N` in `overrides`. A run goes on, finished or not, when this
-            grows; its weights are those of a run that had so many epochs from the start. With
+        epochs: as `training.epochs=N` in `overrides`. A run is continued, finished or not, when
+            this grows; its weights are those of a run that had so many epochs from the start. With
             `schedule.shape = "cosine"` they are not: from here on the learning rate follows the
             longer curve.
         data: images to use instead of those that the recipe's `data` names:
@@ -164,7 +164,7 @@ def evaluate(
     output: str | Path | None = None,
     size: int | None = None,
 ) -> "Report":
-    """Judges a model, beside leaving the pictures gray; see `compare`."""
+    """Evaluates a model, beside leaving the images gray; see `compare`."""
     return compare([model], data, output=output, size=size)
 
 
@@ -175,28 +175,28 @@ def compare(
     output: str | Path | None = None,
     size: int | None = None,
 ) -> "Report":
-    """Judges models side by side on the same pictures, beside leaving them gray.
+    """Evaluates models side by side on the same images, beside leaving them gray.
 
     Args:
         models: what `load` takes, each.
-        data: a folder; its `test/` if it has one, else all pictures in it. By default the test
-            pictures of the models' runs, which those were not trained on.
-        output: a folder for metrics.json, images.csv and the picture grids; None writes nothing.
-        size: the pictures are cropped to squares and shrunk to this size; by default the largest
+        data: a folder; its `test/` if it has one, else all images in it. By default the test
+            images of the models' runs, which those were not trained on.
+        output: a folder for metrics.json, images.csv and the image grids; None writes nothing.
+        size: the images are cropped to squares and shrunk to this size; by default the largest
             of the models' own sizes, 160 for models of any size. All predict ab at their own.
 
     Returns:
         The report.
 
     Raises:
-        ColorizeError: for a missing or unfit model, a folder without pictures, and without a
-            folder for models that are no runs, or runs of different pictures.
+        ColorizeError: for a missing or unfit model, a folder without images, and without a
+            folder for models that are no runs, or runs of different images.
 
     Warns:
-        UserWarning: `data` is a folder that a run took its training pictures from.
+        UserWarning: `data` is a folder that a run took its training images from.
     """
     if not models:
-        raise ColorizeError("no model to judge; name one or more")
+        raise ColorizeError("no model to evaluate; name one or more")
     if size is not None and size < 1:
         raise ColorizeError(f"size: must be 1 or more (got {size})")
     resolved = [resolve(model) for model in models]
@@ -220,7 +220,7 @@ def compare(
         images = build.load_pictures(shared_data.model_copy(update={"image_size": size})).test
         if not len(images):
             raise ColorizeError(
-                f"{', '.join(names)}: no pictures were kept for testing; name some (--data)"
+                f"{', '.join(names)}: no images were kept for testing; name some (--data)"
             )
     else:
         images = load_test_images(data, size)
@@ -467,22 +467,22 @@ def _unique_names(models: Sequence[Generator]) -> list[str]:
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:
-    """The one data table of all models, without what does not decide on the test pictures."""
+    """The one data table of all models, without what does not decide on the test images."""
     immaterial = {"image_size": 1, "flip": False, "train_images": 1}
     tables = []
     for name, recipe in recipes.items():
         if recipe is None:
-            raise ColorizeError(f"{name}: is no run; name the pictures to judge it on (--data)")
+            raise ColorizeError(f"{name}: is no run; name the images to evaluate it on (--data)")
         tables.append(recipe.data.model_copy(update=immaterial))
     if any(table != tables[0] for table in tables):
         raise ColorizeError(
-            f"{', '.join(recipes)}: trained on different pictures; name those to judge on (--data)"
+            f"{', '.join(recipes)}: trained on different images; name those to evaluate on (--data)"
         )
     return tables[0]
 
 
 def _require_unseen(folder: Path, recipes: Mapping[str, Recipe | None]) -> None:
-    """Fails if there is no such folder; warns if a run was trained on its pictures."""
+    """Fails if there is no such folder; warns if a run was trained on its images."""
     if not folder.is_dir():
         raise ColorizeError(f"{folder}: not a folder")
     for name, recipe in recipes.items():
@@ -493,8 +493,8 @@ def _require_unseen(folder: Path, recipes: Mapping[str, Recipe | None]) -> None:
             and not (folder / "test").is_dir()
         ):
             warnings.warn(
-                f"{folder}: {name} was trained on most of these pictures; without --data it is "
-                "judged on its test pictures alone",
+                f"{folder}: {name} was trained on images of this folder; without --data it is "
+                "evaluated on its test images alone",
                 stacklevel=3,
             )
 
@@ -538,8 +538,7 @@ def _require_images(recipe: Recipe, data: "GivenImages | None") -> None:
         return
     if recipe.data.path is None:
         raise RecipeError(
-            f"{recipe.name}: data.path: is unset; say where the pictures are: "
-            "--set data.path=FOLDER"
+            f"{recipe.name}: data.path: is unset; say where the images are: --set data.path=FOLDER"
         )
     if not Path(recipe.data.path).is_dir():
         raise RecipeError(f'{recipe.name}: data.path: no such folder (got "{recipe.data.path}")')

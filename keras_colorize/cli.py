@@ -19,13 +19,13 @@ BAD_ROWS_SHOWN = 20
 
 app = typer.Typer(
     name=NAME,
-    help="Train, judge, use and serve networks that colorize pictures.",
+    help="Train, evaluate, use and serve networks that colorize images.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Get pictures to train on.")
+data = typer.Typer(help="Get images to train on.")
 app.add_typer(data, name="data")
 
 RecipeArgument = Annotated[str, typer.Argument(help="An installed recipe's name, or a TOML file.")]
@@ -41,7 +41,7 @@ DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Folder of pictures, or of test/ if it has one; by default those that the runs "
+        help="Folder of images, or of test/ if it has one; by default those that the runs "
         "kept for testing.",
     ),
 ]
@@ -114,7 +114,7 @@ def fit(
     overrides: SetOption = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="As --set training.epochs; a run goes on when it grows."),
+        typer.Option(min=1, help="As --set training.epochs; a run is continued when it grows."),
     ] = None,
     initial_weights: Annotated[
         str | None,
@@ -154,26 +154,26 @@ def fit(
         f"in epoch {best['epoch']}"
     )
     typer.echo(f"  curves:   tensorboard --logdir {run.path / 'tensorboard'}")
-    typer.echo(f"  pictures: {run.path / 'samples'}")
+    typer.echo(f"  samples:  {run.path / 'samples'}")
     typer.echo(f"  use it:   {NAME} colorize IMAGE -o OUT --model {run.path}")
 
 
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    pictures: DataOption = None,
+    images: DataOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the report; a run's report/ by default."),
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Judge a model by unseen pictures, beside leaving them gray."""
+    """Evaluate a model on unseen images, beside leaving them gray."""
     from keras_colorize.generators import resolve
 
     if output is None and (run := resolve(model).run):
         output = run.report_folder
-    _judge([model], pictures, output, size)
+    _evaluate([model], images, output, size)
 
 
 @app.command()
@@ -181,20 +181,22 @@ def compare(
     models: Annotated[
         list[str], typer.Argument(help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}")
     ],
-    pictures: DataOption = None,
+    images: DataOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the report.")
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Judge models side by side by the same pictures, beside leaving them gray."""
-    _judge(models, pictures, output, size)
+    """Evaluate models side by side on the same images, beside leaving them gray."""
+    _evaluate(models, images, output, size)
 
 
-def _judge(models: list[str], pictures: Path | None, output: Path | None, size: int | None) -> None:
+def _evaluate(
+    models: list[str], images: Path | None, output: Path | None, size: int | None
+) -> None:
     from keras_colorize import api
 
-    report = api.compare(models, pictures, output=output, size=size)
+    report = api.compare(models, images, output=output, size=size)
     typer.echo(report.table())
     if output is not None:
         typer.echo(f"report: {output}")
@@ -476,19 +478,19 @@ def oxford_paintings(
         Path, typer.Option("--output", "-o", help="Folder for train/, validation/ and test/.")
     ],
     resize: Annotated[
-        int | None, typer.Option(min=1, help="Shrink larger pictures to this short side.")
+        int | None, typer.Option(min=1, help="Shrink larger images to this short side.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Fetch only so many, the first named.")
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, help="Pictures fetched at a time.")] = 4,
+    connections: Annotated[int, typer.Option(min=1, help="Images fetched at a time.")] = 4,
     rate: Annotated[float, typer.Option(min=0.001, help="Requests a second to one host.")] = 8.0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a file with bad rows.")] = False,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Fetch from private networks and loopback too.")
     ] = False,
 ) -> None:
-    """Fetch the Oxford (VGG) Paintings Dataset; the same command goes on where it stopped."""
+    """Fetch the Oxford (VGG) Paintings Dataset; run it again to resume."""
     from keras_colorize.data import fetch_oxford_paintings
 
     summary = fetch_oxford_paintings(
@@ -509,7 +511,7 @@ def oxford_paintings(
     typer.echo(
         f"{output}: {summary.done} done, {summary.already_there} already there, "
         f"{summary.gone} gone (404), {summary.failed} failed; "
-        f"{summary.pictures} pictures in {summary.rows} rows"
+        f"{summary.pictures} images in {summary.rows} rows"
     )
     if summary.duplicates:
         typer.echo(f"  left out: {summary.duplicates} that another subset holds, byte for byte")

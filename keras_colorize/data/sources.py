@@ -62,7 +62,7 @@ class Splits:
     Attributes:
         train: to train on; never empty.
         validation: to watch training by; never empty.
-        test: to judge by in the end; may be empty.
+        test: to evaluate on in the end; may be empty.
         unreadable: names of the files that were skipped because they cannot be decoded.
         gray: how many pictures were skipped because they have no colour.
     """
@@ -149,7 +149,7 @@ def load_folder(
 def load_test_images(
     path: Path | str, image_size: int, progress: Progress | None = None
 ) -> ImageSet:
-    """Reads the pictures to judge a model by: those under `test/`, or all if there are none.
+    """Reads the images to evaluate a model on: those under `test/`, or all if there are none.
 
     Args:
         path: a folder.

@@ -30,7 +30,7 @@ SHOWN = ("l1_loss", "delta_e_76", "discriminator_accuracy")
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras's progress bar with a few figures; an epoch that goes on starts where it stopped.
+    """Keras's progress bar with a few figures; a resumed epoch starts where it stopped.
 
     Args:
         batches: batches of a whole epoch.

@@ -113,7 +113,7 @@ class Run:
 
     @property
     def state_file(self) -> Path:
-        """Everything needed to go on exactly where training stopped."""
+        """Everything needed to resume training exactly where it stopped."""
         return self.path / "checkpoints" / "state.npz"
 
     @property

@@ -1,4 +1,4 @@
-"""Everything a training needs to go on exactly where it stopped, in one file."""
+"""Everything a training needs to resume exactly where it stopped, in one file."""
 
 import json
 from collections.abc import Iterator

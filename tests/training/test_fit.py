@@ -322,7 +322,7 @@ class TestUse:
         assert report.names == test.names
         expected = keras_colorize.evaluate(run, tmp_path)
         assert report.summary["gan"] == pytest.approx(expected.summary["gan"])
-        with pytest.raises(ColorizeError, match=r"best: is no run; name the pictures .*--data"):
+        with pytest.raises(ColorizeError, match=r"best: is no run; name the images .*--data"):
             keras_colorize.evaluate(run.models["best"])
 
     def test_runs_of_other_pictures_are_compared_on_named_ones_only(self, run, runs):
@@ -330,11 +330,9 @@ class TestUse:
         untested = keras_colorize.fit(
             "quickstart", name="untested.1", runs=runs, overrides=settings, verbose=0
         )
-        with pytest.raises(
-            ColorizeError, match=r"^gan, untested\.1: trained on different pictures"
-        ):
+        with pytest.raises(ColorizeError, match=r"^gan, untested\.1: trained on different images"):
             keras_colorize.compare([run, untested])
-        with pytest.raises(ColorizeError, match=r"^untested\.1: no pictures were kept"):
+        with pytest.raises(ColorizeError, match=r"^untested\.1: no images were kept"):
             keras_colorize.evaluate(untested)
 
     def test_judging_by_the_pictures_trained_on_warns(self, runs, pictures, tmp_path):
@@ -344,7 +342,7 @@ class TestUse:
         run = keras_colorize.fit(
             "paintings_cnn", name="cnn", runs=runs, overrides=overrides, verbose=0
         )
-        with pytest.warns(UserWarning, match="cnn was trained on most of these pictures"):
+        with pytest.warns(UserWarning, match="cnn was trained on images of this folder"):
             keras_colorize.evaluate(run, tmp_path)
         report = keras_colorize.evaluate(run)
         assert 0 < len(report.names) < 10
@@ -385,7 +383,7 @@ class TestUse:
         assert (tmp_path / "report" / "worst.png").exists()
 
     def test_what_cannot_be_compared(self, run, pictures):
-        with pytest.raises(ColorizeError, match="no model to judge"):
+        with pytest.raises(ColorizeError, match="no model to evaluate"):
             keras_colorize.compare([], pictures)
         with pytest.raises(ColorizeError, match=r"size: must be 1 or more \(got 0\)"):
             keras_colorize.evaluate(run, pictures, size=0)

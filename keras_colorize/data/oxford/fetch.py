@@ -72,7 +72,7 @@ def fetch_oxford_paintings(
 ) -> FetchSummary:
     """Fetches the pictures that an annotation file names to `output/train|validation|test/`.
 
-    Interrupted at any moment, even killed, it goes on when called again and fetches no finished
+    Interrupted at any moment, even killed, it resumes when called again and fetches no finished
     picture twice. `output/manifest.csv` then tells what became of each address.
 
     Args:

@@ -80,7 +80,7 @@ class Manifest:
     def take_in(self, paintings: Sequence[Painting], resize: int | None, source: Path) -> None:
         """Enters what an annotation file names, if the folder can be completed from it.
 
-        Further rows and other labels are welcome, so that a corrected file goes on.
+        Further rows and other labels are welcome, so that a corrected file can be resumed with.
 
         Args:
             paintings: all that the file names.
