@@ -10,12 +10,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.append(str(Path(__file__).parent / "golden"))
 
 
-def pytest_collection_modifyitems(items):
-    """The slowest files first, so that both processes end at about the same time."""
-    slowest = ("training/test_resume.py", "test_build.py", "training/test_fit.py")
-    items.sort(key=lambda item: not item.nodeid.partition("::")[0].endswith(slowest))
-
-
 @pytest.fixture(scope="session")
 def random_unet():
     """A U-Net of 32x32 whose weights are all different, so that none can take another's place."""
