@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
+from keras_colorize.srgb import encoded_from_linear
+
 _INPUT_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _GRAY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B")
 _STRIP_PIXELS = 2**18
@@ -102,8 +104,7 @@ def convert_16_bits(
         strip = rgb[top : top + rows]
         linear = cv2.merge([curve[strip[..., channel]] for channel, curve in enumerate(curves)])
         linear = np.clip(cv2.transform(linear, matrix.astype(np.float32)), 0.0, 1.0)
-        encoded = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
-        result[top : top + rows] = np.rint(encoded * 65535)
+        result[top : top + rows] = np.rint(encoded_from_linear(linear) * 65535)
     return result
 
 

@@ -1,5 +1,6 @@
 """The models that come with the package: trained here, by an installed recipe."""
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +47,19 @@ class PretrainedModel:
         """Raises a ColorizeError unless the files are those that were shipped."""
         for path, sha256 in ((self.path, self.sha256), (self.onnx, self.onnx_sha256)):
             try:
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest = _sha256(path, path.stat().st_mtime_ns)
             except OSError as error:
                 raise ColorizeError(
                     f"{path}: {error.strerror}; install the package again"
                 ) from None
             if digest != sha256:
                 raise ColorizeError(f"{path}: is damaged; install the package again")
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, modified: int) -> str:
+    """Of a file, computed once as long as it stays the same."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 DEFAULT = "paintings_and_photos"
