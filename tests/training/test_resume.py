@@ -6,6 +6,8 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,21 @@ def test_killed_training_ends_with_the_same_weights(
     assert not leftovers
 
 
+@contextmanager
+def stopping_after_the_last_batch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Interrupts training when an epoch's batches are done, before its validation."""
+    save = Checkpoints.on_train_batch_end
+
+    def stop(self: Checkpoints, batch: int, logs: dict | None = None) -> None:
+        save(self, batch, logs)
+        if self.progress.batch >= BATCHES:
+            raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "on_train_batch_end", stop)
+        yield
+
+
 def test_stopped_between_the_last_batch_and_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,17 +151,8 @@ def test_stopped_between_the_last_batch_and_validation(
         )
 
     whole = fit("whole")
-    go_on = Checkpoints.on_train_batch_end
-
-    def stop_after_the_last(self: Checkpoints, batch: int, logs: dict | None = None) -> None:
-        go_on(self, batch, logs)
-        if self.progress.batch >= BATCHES:
-            raise InterruptedError
-
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop_after_the_last)
-    with pytest.raises(InterruptedError):
+    with stopping_after_the_last_batch(monkeypatch), pytest.raises(InterruptedError):
         fit("stopped")
-    monkeypatch.undo()
     assert batches_done(tmp_path / "stopped" / "checkpoints" / "state.npz") >= BATCHES
     # What a process leaves that is killed while it writes, beside what others write.
     folder = tmp_path / "stopped"
@@ -176,17 +184,8 @@ def test_stopped_before_the_last_validation(
         )
 
     whole = fit("whole")
-    go_on = Checkpoints.on_train_batch_end
-
-    def stop_after_the_last(self: Checkpoints, batch: int, logs: dict | None = None) -> None:
-        go_on(self, batch, logs)
-        if self.progress.batch == BATCHES:
-            raise InterruptedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "on_train_batch_end", stop_after_the_last)
-        with pytest.raises(InterruptedError):
-            fit("stopped")
+    with stopping_after_the_last_batch(monkeypatch), pytest.raises(InterruptedError):
+        fit("stopped")
     stopped = fit("stopped")
     assert history(stopped.path) == history(whole.path)
     with np.load(whole.state_file) as expected, np.load(stopped.state_file) as found:
