@@ -211,20 +211,20 @@ def compare(
 
     from keras_colorize import build
     from keras_colorize.data.sources import load_test_images
-    from keras_colorize.evaluation.report import judge
+    from keras_colorize.evaluation.report import evaluate_colorizers
     from keras_colorize.models import predict_ab
     from keras_colorize.models.predict import PREDICTION_SIZE
 
     size = size or max(generator.input_shape[1] or PREDICTION_SIZE for generator in generators)
     if data is None:
-        images = build.load_pictures(shared_data.model_copy(update={"image_size": size})).test
+        images = build.load_images(shared_data.model_copy(update={"image_size": size})).test
         if not len(images):
             raise ColorizeError(
                 f"{', '.join(names)}: no images were kept for testing; name some (--data)"
             )
     else:
         images = load_test_images(data, size)
-    report = judge(
+    report = evaluate_colorizers(
         images.rgb,
         images.names,
         {

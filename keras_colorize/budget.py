@@ -28,7 +28,7 @@ class Budget:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Lets nobody wait any longer."""
+        """Ends all waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

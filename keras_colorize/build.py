@@ -1,4 +1,4 @@
-"""From a recipe to images, batches and a compiled colorizer; only this file knows both sides."""
+"""From a recipe to images, batches and a compiled colorizer; only this file handles both."""
 
 import functools
 import hashlib
@@ -54,8 +54,8 @@ PAINTED_SCENES = (2_000, 200, 200)
 """How many scenes are painted to train, validate and test, unless the recipe says."""
 
 
-def load_pictures(data: Data, progress: Progress | None = None) -> Splits:
-    """Reads, downloads or paints what the recipe's data table asks for."""
+def load_images(data: Data, progress: Progress | None = None) -> Splits:
+    """Reads, downloads or paints what the recipe's data table describes."""
     if is_own_part(data.source):
         images = load_part("data.source", data.source)(data, progress)
         return as_splits(images, data.image_size, data.source)
@@ -92,7 +92,7 @@ def build_training(
     if isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data):
         return _training_on_datasets(recipe, data, resumes)
     if data is None:
-        splits = load_pictures(recipe.data, progress)
+        splits = load_images(recipe.data, progress)
     else:
         splits = as_splits(data, recipe.data.image_size, "data")
     lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
@@ -340,7 +340,7 @@ SCHEDULES = {"exponential": _exponential, "cosine": _cosine, "constant": _consta
 
 def _folder(data: Data, progress: Progress | None) -> Splits:
     if data.path is None:
-        raise ColorizeError("data.path: is unset; say where the pictures are")
+        raise ColorizeError("data.path: is unset; say where the images are")
     return load_folder(
         data.path,
         data.image_size,

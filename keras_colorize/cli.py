@@ -47,13 +47,13 @@ DataOption = Annotated[
 ]
 SizeOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Judge at this size; by default the largest of the models'."),
+    typer.Option(min=1, help="Evaluate at this size; by default the largest of the models'."),
 ]
 
 
 def main() -> None:
     """Runs the command line; every failure is one line on stderr and an exit code."""
-    # Before TensorFlow loads; whoever wants its notes sets another level.
+    # Before TensorFlow loads; set another level to see its notes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # It ends as Ctrl-C does.
@@ -481,16 +481,17 @@ def oxford_paintings(
         int | None, typer.Option(min=1, help="Shrink larger images to this short side.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Fetch only so many, the first named.")
+        int | None, typer.Option(min=1, help="Download only so many, the first named.")
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, help="Images fetched at a time.")] = 4,
+    connections: Annotated[int, typer.Option(min=1, help="Images downloaded at a time.")] = 4,
     rate: Annotated[float, typer.Option(min=0.001, help="Requests a second to one host.")] = 8.0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a file with bad rows.")] = False,
     allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Fetch from private networks and loopback too.")
+        bool,
+        typer.Option("--allow-private", help="Download from private networks and loopback too."),
     ] = False,
 ) -> None:
-    """Fetch the Oxford (VGG) Paintings Dataset; run it again to resume."""
+    """Download the Oxford (VGG) Paintings Dataset; run it again to resume."""
     from keras_colorize.data import fetch_oxford_paintings
 
     summary = fetch_oxford_paintings(
@@ -511,7 +512,7 @@ def oxford_paintings(
     typer.echo(
         f"{output}: {summary.done} done, {summary.already_there} already there, "
         f"{summary.gone} gone (404), {summary.failed} failed; "
-        f"{summary.pictures} images in {summary.rows} rows"
+        f"{summary.images} images in {summary.rows} rows"
     )
     if summary.duplicates:
         typer.echo(f"  left out: {summary.duplicates} that another subset holds, byte for byte")

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 
-def progress_bar(label: str = "pictures") -> Callable[[int, int], None] | None:
+def progress_bar(label: str = "images") -> Callable[[int, int], None] | None:
     """A bar on stderr as a function of (done, total); None where stderr is no terminal."""
     if not sys.stderr.isatty():
         return None

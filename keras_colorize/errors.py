@@ -1,4 +1,6 @@
-"""The failures a user can cause and mend; each message is one clear line."""
+"""Failures that a user can cause and fix, each a clear line; warnings of names that changed."""
+
+import warnings
 
 
 class ColorizeError(Exception):
@@ -13,3 +15,8 @@ def shorten(text: str, length: int = 80) -> str:
     """A text on one line of a message: control characters escaped, cut after `length` ones."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:length])
     return line if len(text) <= length else f"{line}..."
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warns the caller's caller that a public name has changed; the old one works for a version."""
+    warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=3)

@@ -17,7 +17,7 @@ from keras_colorize.errors import ColorizeError
 # Who writes a temporary file: machine, process and thread.
 _AUTHOR = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9]+\.part(\.|$)")
 
-_ABANDONED = 24 * 3600  # Seconds after which nobody writes a temporary file any more.
+_ABANDONED = 24 * 3600  # Seconds after which a temporary file is left over from a killed process.
 
 
 @contextmanager

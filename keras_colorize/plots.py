@@ -92,7 +92,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[P
     return written
 
 
-def draw_pictures(
+def draw_images(
     title: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[np.ndarray]],

@@ -210,7 +210,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         where = f"{source}:{line[1]}" if line else source
         raise RecipeError(f"{where}: not TOML: {shorten(str(error), 200)}") from None
     except (ValueError, RecursionError) as error:
-        # Too many digits or brackets; where, only the parser's own variables tell.
+        # Too many digits or brackets; only the parser's own variables say where.
         frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
         position = next((f["pos"] for f in reversed(frames) if "pos" in f), 0)
         number = text.count("\n", 0, position) + 1

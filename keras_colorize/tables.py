@@ -118,10 +118,10 @@ class Data(Table):
         return _one_spelling(path)
 
     @model_validator(mode="after")
-    def _shares_leave_training_pictures(self) -> "Data":
+    def _shares_leave_training_images(self) -> "Data":
         if self.validation_share + self.test_share >= 1.0:
             raise ValueError(
-                "validation_share + test_share must leave some pictures to train on "
+                "validation_share + test_share must leave some images to train on "
                 f"(got {self.validation_share} + {self.test_share})"
             )
         return self
@@ -183,7 +183,7 @@ class OwnNetwork(Table):
 
 
 class Discriminator(Table):
-    """The network that tells real ab from predicted ab. Without this table: a plain CNN."""
+    """The network that distinguishes real ab from predicted ab. Without this table: a plain CNN."""
 
     network: Literal["patch"] = Field(default="patch", description="Which discriminator.")
     normalization: Literal["batch", "instance", "spectral", "none"] = Field(

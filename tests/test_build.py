@@ -160,7 +160,7 @@ def test_precision_is_the_networks_alone():
 def test_batches_follow_the_recipe():
     overrides = ["data.train_images=10", "data.validation_images=6", "data.test_images=0"]
     recipe = small("quickstart", *overrides, "training.batch_size=4", "data.flip=false")
-    splits = build.load_pictures(recipe.data)
+    splits = build.load_images(recipe.data)
     epoch = tf.Variable(0)
     training = build.build_training_batches(recipe, cache_lab(splits.train.rgb), epoch, 1)
     assert [len(lightness) for lightness, _ in training] == [4, 2]
@@ -171,7 +171,7 @@ def test_batches_follow_the_recipe():
 def test_fingerprint_is_of_the_pictures():
     def fingerprint(*overrides: str) -> str:
         counts = ["data.train_images=3", "data.validation_images=2", "data.test_images=1"]
-        return build.fingerprint(build.load_pictures(small("quickstart", *counts, *overrides).data))
+        return build.fingerprint(build.load_images(small("quickstart", *counts, *overrides).data))
 
     first = fingerprint()
     assert fingerprint("data.test_images=0") == first
@@ -183,7 +183,7 @@ def test_painted_scenes_have_default_counts():
     data = load_recipe("quickstart").data.model_copy(
         update={"train_images": 1, "validation_images": None, "test_images": 0}
     )
-    splits = build.load_pictures(data)
+    splits = build.load_images(data)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (1, 200, 0)
 
 

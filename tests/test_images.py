@@ -13,9 +13,9 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.images import (
     MAX_PIXELS,
     find_images,
-    picture_grid,
-    picture_size,
-    read_picture,
+    image_grid,
+    read_image,
+    read_image_size,
     read_rgb,
     square_thumbnail,
     write_image,
@@ -152,7 +152,7 @@ def test_8_bit_pictures_with_a_profile_become_srgb(primaries, curve, linear):
         options = {"lossless": True} if image_format == "WEBP" else {}
         data = encode(Image.fromarray(RGB), image_format, icc_profile=icc, **options)
         # LittleCMS has tables of limited precision in the darks.
-        np.testing.assert_allclose(read_picture(data).rgb, expected, atol=1.6)
+        np.testing.assert_allclose(read_image(data).rgb, expected, atol=1.6)
 
 
 @pytest.mark.parametrize(("primaries", "curve", "linear"), PROFILES)
@@ -160,7 +160,7 @@ def test_16_bit_pictures_with_a_profile_become_srgb_without_loss(primaries, curv
     icc = rgb_profile(primaries, curve)
     expected = converted(RGB16 / 65535, primaries, linear)
     data = tiff(RGB16, photometric="rgb", iccprofile=icc)
-    rgb = read_picture(data).rgb
+    rgb = read_image(data).rgb
     assert rgb.dtype == np.uint16
     # In linear light, where the colorants' rounding to 1/65536 acts; 8 bits would miss by 4e-3.
     np.testing.assert_allclose(srgb_linear(rgb / 65535), srgb_linear(expected), atol=2e-4)
@@ -180,7 +180,7 @@ def test_gray_profile(bits):
     gray = RGB[..., 0] if bits == 8 else RGB16[..., 0]
     most = 2**bits - 1
     data = tiff(gray, photometric="minisblack", iccprofile=icc)
-    rgb = read_picture(data).rgb
+    rgb = read_image(data).rgb
     expected = srgb_encoded((gray / most) ** 1.75)[..., None] * most
     assert rgb.dtype == gray.dtype
     np.testing.assert_allclose(rgb, np.broadcast_to(expected, rgb.shape), atol=bits / 4)
@@ -190,7 +190,7 @@ def test_16_bit_picture_with_a_profile_of_another_kind():
     # The curve of a gray profile that connects through Lab gives L, not luminance.
     icc = profile(b"GRAY", {b"kTRC": gamma_curve(1.0)}, pcs=b"Lab ")
     gray = np.linspace(0, 65535, 64).astype(np.uint16).reshape(4, 16)
-    rgb = read_picture(tiff(gray, photometric="minisblack", iccprofile=icc)).rgb
+    rgb = read_image(tiff(gray, photometric="minisblack", iccprofile=icc)).rgb
     lightness = rgb2lab(rgb / 65535)[..., 0]
     np.testing.assert_allclose(lightness, gray / 655.35, atol=0.6)
 
@@ -200,7 +200,7 @@ def test_srgb_broken_and_unfit_profiles_change_nothing():
     gray = profile(b"GRAY", {b"kTRC": gamma_curve(1.0)})
     for icc in (srgb, b"not a profile", srgb[:200], gray):
         data = encode(Image.fromarray(RGB), "PNG", icc_profile=icc)
-        np.testing.assert_array_equal(read_picture(data).rgb, RGB)
+        np.testing.assert_array_equal(read_image(data).rgb, RGB)
 
 
 def test_rgb_profile_on_a_gray_picture():
@@ -282,11 +282,11 @@ def test_exif_orientation(image_format, orientation):
 def test_exif_orientation_of_16_bits(orientation):
     upright = np.rot90(RGB16, -1) if orientation == 6 else RGB16
     data = tiff(RGB16, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
-    np.testing.assert_array_equal(read_picture(data).rgb, upright)
+    np.testing.assert_array_equal(read_image(data).rgb, upright)
     exif = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     rows = RGB16.astype(">u2")
     data = png(17, 12, 16, 2, [row.tobytes() for row in rows], [(b"eXIf", exif)])
-    np.testing.assert_array_equal(read_picture(data).rgb, upright)
+    np.testing.assert_array_equal(read_image(data).rgb, upright)
 
 
 def test_16_bits_are_kept():
@@ -302,17 +302,17 @@ def test_16_bits_are_kept():
         (tiff(np.dstack([RGB16, ALPHA16]), photometric="rgb", extrasamples=[2]), RGB16, ALPHA16),
         (png(17, 12, 16, 4, [row.tobytes() for row in big_endian]), as_rgb, ALPHA16),
     ]:
-        picture = read_picture(data)
+        picture = read_image(data)
         np.testing.assert_array_equal(picture.rgb, rgb)
         np.testing.assert_array_equal(picture.alpha, alpha)
-    picture = read_picture(tiff(premultiplied, photometric="rgb", extrasamples=[1]))
+    picture = read_image(tiff(premultiplied, photometric="rgb", extrasamples=[1]))
     np.testing.assert_allclose(picture.rgb, RGB16, atol=2)
 
 
 def test_transparent_colour_of_a_16_bit_gray_png():
     gray = np.array([[5, 700]], ">u2")
     data = png(2, 1, 16, 0, [gray.tobytes()], [(b"tRNS", struct.pack(">H", 700))])
-    np.testing.assert_array_equal(read_picture(data).alpha, [[65535, 0]])
+    np.testing.assert_array_equal(read_image(data).alpha, [[65535, 0]])
 
 
 def test_transparency_is_kept():
@@ -325,7 +325,7 @@ def test_transparency_is_kept():
         (encode(rgba, "WEBP", lossless=True, exact=True), RGB),
         (encode(gray_alpha, "PNG"), as_rgb),
     ]:
-        picture = read_picture(data)
+        picture = read_image(data)
         np.testing.assert_array_equal(picture.rgb, rgb)
         np.testing.assert_array_equal(picture.alpha, ALPHA)
 
@@ -339,7 +339,7 @@ def test_read_rgb_shows_white_through_transparency():
 def test_palette_with_transparency_and_one_bit():
     indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8), mode="P")
     indexed.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    picture = read_picture(encode(indexed, "PNG", transparency=bytes([255, 128, 0])))
+    picture = read_image(encode(indexed, "PNG", transparency=bytes([255, 128, 0])))
     np.testing.assert_array_equal(picture.rgb, [[[10, 20, 30], [40, 50, 60], [70, 80, 90]]])
     np.testing.assert_array_equal(picture.alpha, [[255, 128, 0]])
     for image_format in ("PNG", "TIFF", "BMP"):
@@ -360,7 +360,7 @@ def test_the_content_decides_not_the_suffix(tmp_path):
     path = tmp_path / "really_a_png.jpg"
     path.write_bytes(encode(Image.fromarray(RGB), "PNG"))
     np.testing.assert_array_equal(read_rgb(path), RGB)
-    assert picture_size(path) == (17, 12)
+    assert read_image_size(path) == (17, 12)
 
 
 # ---- What cannot be read -------------------------------------------------------------------
@@ -399,7 +399,7 @@ def test_missing_foreign_and_empty_files(tmp_path):
 def test_decompression_bombs_are_refused_by_their_header(tmp_path):
     side = int(MAX_PIXELS**0.5)
     (tmp_path / "bomb.png").write_bytes(png(side, side + 1, 8, 2, []))
-    for read in (read_picture, picture_size):
+    for read in (read_image, read_image_size):
         with pytest.raises(ColorizeError, match="268 megapixels; at most 268 are taken"):
             read(tmp_path / "bomb.png")
 
@@ -458,7 +458,7 @@ def test_square_thumbnail_crops_the_centre_and_averages():
 
 def test_picture_grid():
     red, blue = np.full((2, 3, 3), (255, 0, 0), np.uint8), np.full((2, 3, 3), (0, 0, 255), np.uint8)
-    grid = picture_grid([[red, blue], [blue]], gap=1, scale=2)
+    grid = image_grid([[red, blue], [blue]], gap=1, scale=2)
     assert grid.shape == (2 * 5 + 1, 2 * 7 + 1, 3)
     np.testing.assert_array_equal(grid[1:5, 1:7], np.full((4, 6, 3), (255, 0, 0)))
     np.testing.assert_array_equal(grid[6:10, 1:7], np.full((4, 6, 3), (0, 0, 255)))
@@ -474,7 +474,7 @@ def test_png_and_tiff_keep_everything(tmp_path, suffix, bits, alpha):
     alpha = None if not alpha else ALPHA if bits == 8 else ALPHA16
     path = tmp_path / "new" / f"picture{suffix}"
     write_image(path, rgb, alpha)
-    picture = read_picture(path)
+    picture = read_image(path)
     np.testing.assert_array_equal(picture.rgb, rgb)
     np.testing.assert_array_equal(picture.alpha, alpha)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -492,7 +492,7 @@ def test_formats_of_8_bits(tmp_path):
     with Image.open(tmp_path / "picture.jpg") as image:
         assert JpegImagePlugin.get_sampling(image) == 0  # 4:4:4
     write_image(tmp_path / "alpha.bmp", RGB, ALPHA)
-    np.testing.assert_array_equal(read_picture(tmp_path / "alpha.bmp").alpha, ALPHA)
+    np.testing.assert_array_equal(read_image(tmp_path / "alpha.bmp").alpha, ALPHA)
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path):

@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 
@@ -31,3 +32,20 @@ keras_colorize.Run, keras_colorize.load_recipe, keras_colorize.fit
 assert not {"tensorflow", "keras"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "name"),
+    [
+        ("Picture", "RgbImage"),
+        ("picture_grid", "image_grid"),
+        ("picture_size", "read_image_size"),
+        ("read_picture", "read_image"),
+    ],
+)
+def test_earlier_names_of_images_warn(earlier, name):
+    images = importlib.import_module("keras_colorize.images")
+    with pytest.warns(DeprecationWarning, match=rf"images\.{earlier} is now {name}"):
+        assert getattr(images, earlier) is getattr(images, name)
+    with pytest.raises(AttributeError, match="has no attribute 'read_pictures'"):
+        images.read_pictures  # noqa: B018

@@ -364,7 +364,7 @@ keep_epochs = [
     def test_shares_that_leave_nothing(self, write):
         path = write(SMALL.replace("[training]", "validation_share = 0.9\n\n[training]"))
         assert mistakes(path) == [
-            "mine.toml:1: data: validation_share + test_share must leave some pictures to train on "
+            "mine.toml:1: data: validation_share + test_share must leave some images to train on "
             "(got 0.9 + 0.1)"
         ]
 

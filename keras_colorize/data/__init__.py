@@ -1,4 +1,4 @@
-"""Where pictures come from, and the batches made of them."""
+"""Where images come from, and the batches made of them."""
 
 from keras_colorize.data.oxford import FetchSummary, fetch_oxford_paintings
 

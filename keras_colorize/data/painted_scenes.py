@@ -1,6 +1,6 @@
-"""Procedurally painted landscapes, seas and still lifes in which lightness tells the color.
+"""Procedurally painted landscapes, seas and still lifes in which lightness determines the color.
 
-Seeded images for the quickstart and the tests. Lightness, texture and place of a thing tell what
+Seeded images for the quickstart and the tests. Lightness, texture and place of a thing show what
 it is, and that decides its color, so a small network learns to colorize them in a minute or two.
 """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_colorize.budget import Budget
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import MAX_PIXELS, picture_size, read_rgb
+from keras_colorize.images import MAX_PIXELS, read_image_size, read_rgb
 
 Result = TypeVar("Result")
 
@@ -56,5 +56,5 @@ class Reader:
         """Pixels to take from the budget."""
         if isinstance(source, bytes):  # Downloads come slowly; large ones go one by one.
             return self._most
-        width, height = picture_size(Path(source))
+        width, height = read_image_size(Path(source))
         return min(width * height, self._most)

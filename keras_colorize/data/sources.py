@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, CIFAR-10, painted scenes. All come as square uint8 sRGB.
+"""Where images come from: a folder, CIFAR-10, painted scenes. All come as square uint8 sRGB.
 
 TensorFlow is not loaded here, but by `load_cifar10` when it is called.
 """
@@ -23,25 +23,25 @@ from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.images import SUFFIXES, find_images, square_thumbnail
 
 Progress = Callable[[int, int], None]
-"""Called with the number of pictures done and their total while many are read."""
+"""Called with the number of images done and their total while many are read."""
 
 GRAY_TOLERANCE = 8
 """A pixel is gray if its largest and smallest channel differ by at most this, of 255."""
 
 GRAY_SHARE = 0.99
-"""A picture is gray if this share of its pixels is: a gray scan with some chroma noise still is,
-one with a small coloured thing is not. Judged after resizing."""
+"""An image is gray if this share of its pixels is: a gray scan with some chroma noise still is,
+one with a small colored thing is not. Tested after resizing."""
 
-# The first folder of a picture's path that names its split.
+# The first folder of an image's path that names its split.
 _SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
-_SHARE = 32  # Pictures that a thread reads on end.
+_SHARE = 32  # Images that a thread reads in one go.
 _TINY_FILE = 4096  # Bytes.
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Square pictures and what they are called.
+    """Square images and what they are called.
 
     Attributes:
         rgb: uint8, shape (N, size, size, 3), sRGB.
@@ -57,14 +57,14 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The pictures of a run, and what was left out.
+    """The images of a run, and what was left out.
 
     Attributes:
         train: to train on; never empty.
         validation: to watch training by; never empty.
         test: to evaluate on in the end; may be empty.
         unreadable: names of the files that were skipped because they cannot be decoded.
-        gray: how many pictures were skipped because they have no colour.
+        gray: how many images were skipped because they have no color.
     """
 
     train: ImageSet
@@ -86,20 +86,20 @@ def load_folder(
     test_images: int | None = None,
     progress: Progress | None = None,
 ) -> Splits:
-    """Reads the pictures of a folder tree: centre crop, area-filtered resize, gray ones left out.
+    """Reads the images of a folder tree: center crop, area-filtered resize, gray ones left out.
 
-    Pictures under `validation/` (or `val/`) and `test/` go there; if there is a `train/`, only
-    its pictures are trained on. What the tree doesn't decide, a hash of each picture's path
-    does, so a picture stays where it is when others are added: `validation_share` of the
-    training pictures unless there is a `validation/`, and `test_share` unless there is a `test/`
+    Images under `validation/` (or `val/`) and `test/` go there; if there is a `train/`, only
+    its images are trained on. Otherwise a hash of each image's path
+    decides, so adding images never moves existing ones: `validation_share` of the
+    training images unless there is a `validation/`, and `test_share` unless there is a `test/`
     or a `train/`.
 
     Args:
         path: the folder.
         image_size: height and width of the result, in pixels.
-        validation_share: share of the pictures, 0..1.
-        test_share: share of the pictures, 0..1.
-        split_by: whether each file is hashed, or its folder, which keeps the pictures of a
+        validation_share: share of the images, 0..1.
+        test_share: share of the images, 0..1.
+        split_by: whether each file is hashed, or its folder, which keeps the images of a
             folder (of one artist, say) together.
         train_images: at most so many, the first in the order of their hash; None for all.
         validation_images: likewise.
@@ -113,7 +113,7 @@ def load_folder(
         UserWarning: some files cannot be read, or lie outside the folders that are used.
 
     Raises:
-        ColorizeError: `path` is not a folder, or no picture is left to train or to validate on.
+        ColorizeError: `path` is not a folder, or no image is left to train or to validate on.
     """
     root = Path(path)
     names = _names(root)
@@ -121,7 +121,7 @@ def load_folder(
     unused = len(names) - sum(map(len, split_names))
     if unused:
         warnings.warn(
-            f"{root}: {unused} of {len(names)} pictures are outside train/, validation/ and test/ "
+            f"{root}: {unused} of {len(names)} images are outside train/, validation/ and test/ "
             "and not used",
             stacklevel=2,
         )
@@ -134,13 +134,13 @@ def load_folder(
         progress=progress,
     )
     _warn_of_unreadable(root, unreadable)
-    remedy = "add pictures, or change the shares of the splits"
+    remedy = "add images, or change the shares of the splits"
     if split_by == "folder":
         remedy = 'add folders, or set split_by to "file"'
     for purpose, images in (("train", train), ("validate", validation)):
         if not len(images):
             raise ColorizeError(
-                f"{root}: no picture left to {purpose} on: of {len(names)} found, "
+                f"{root}: no image left to {purpose} on: of {len(names)} found, "
                 f"{len(unreadable)} are unreadable and {gray} gray; {remedy}"
             )
     return Splits(train, validation, test, tuple(unreadable), gray)
@@ -157,13 +157,13 @@ def load_test_images(
         progress: called now and then while reading.
 
     Returns:
-        The pictures in the order of their paths, gray ones too.
+        The images in the order of their paths, gray ones too.
 
     Warns:
         UserWarning: some files cannot be read.
 
     Raises:
-        ColorizeError: `path` is not a folder, or none of its pictures can be read.
+        ColorizeError: `path` is not a folder, or none of its images can be read.
     """
     root = Path(path)
     names = _names(root)
@@ -172,7 +172,7 @@ def load_test_images(
         root, [names], [None], image_size, keep_gray=True, progress=progress
     )
     if not len(images):
-        raise ColorizeError(f"{root}: none of its {len(names)} pictures can be read")
+        raise ColorizeError(f"{root}: none of its {len(names)} images can be read")
     _warn_of_unreadable(root, unreadable)
     return images
 
@@ -186,8 +186,8 @@ def load_cifar10(
 ) -> Splits:
     """Loads CIFAR-10 through Keras, which downloads it once (170 MB) to its cache.
 
-    Of its 10,000 test pictures the first are for validation, all of them unless
-    `validation_images` says less, and the next are for testing. The few gray pictures stay in.
+    Of its 10,000 test images the first are for validation, all of them unless
+    `validation_images` says less, and the next are for testing. The few gray images stay in.
 
     Args:
         image_size: height and width of the result, in pixels; the originals have 32.
@@ -260,10 +260,10 @@ def load_painted_scenes(
 
 
 def _names(root: Path) -> list[str]:
-    """The pictures under a folder, one or more: sorted paths relative to it, with `/` between."""
+    """The images under a folder, one or more: sorted paths relative to it, with `/` between."""
     names = find_images(root)
     if not names:
-        raise ColorizeError(f"{root}: no picture in it ({' '.join(SUFFIXES)})")
+        raise ColorizeError(f"{root}: no image in it ({' '.join(SUFFIXES)})")
     return names
 
 
@@ -304,13 +304,13 @@ def _read(
     """Reads in threads, from each split in turn, until its limit is reached or its names end.
 
     Returns:
-        The pictures of each split, the names of the unreadable files, the number of gray pictures.
+        The images of each split, the names of the unreadable files, the number of gray images.
     """
     reader = Reader()
     thumbnail = functools.partial(square_thumbnail, size=image_size)
 
     def thumbnails(names: Sequence[str]) -> tuple[np.ndarray, list[str], list[str]]:
-        """The pictures worth keeping, their names, and those of the unreadable files."""
+        """The images worth keeping, their names, and those of the unreadable files."""
         rgb = np.empty((len(names), image_size, image_size, 3), np.uint8)
         readable: list[str] = []
         unreadable: list[str] = []
@@ -342,11 +342,11 @@ def _read(
             while missing := names[position : position + count - len(kept)]:
                 shares = [missing[at : at + _SHARE] for at in range(0, len(missing), _SHARE)]
                 for share, found in zip(shares, threads.map(thumbnails, shares), strict=True):
-                    pictures, readable, damaged = found
-                    rgb[len(kept) : len(kept) + len(pictures)] = pictures
+                    images, readable, damaged = found
+                    rgb[len(kept) : len(kept) + len(images)] = images
                     kept += readable
                     unreadable += damaged
-                    gray += len(share) - len(pictures) - len(damaged)
+                    gray += len(share) - len(images) - len(damaged)
                     position += len(share)
                     if progress is not None:
                         progress(sum(wanted[: len(sets)]) + min(position, count), sum(wanted))
@@ -357,7 +357,7 @@ def _read(
 
 
 def _are_gray(rgb: np.ndarray) -> np.ndarray:
-    """Which of (N, S, S, 3) have no colour worth learning: see GRAY_TOLERANCE and GRAY_SHARE."""
+    """Which of (N, S, S, 3) have no color worth learning: see GRAY_TOLERANCE and GRAY_SHARE."""
     # Channel by channel is eight times as fast as maxima along the last axis.
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
@@ -367,11 +367,11 @@ def _are_gray(rgb: np.ndarray) -> np.ndarray:
 def _thread_count(root: Path, splits: Sequence[Sequence[str]]) -> int:
     """A thread a core, but one for tiny files, which threads read at half its pace.
 
-    Python's lock then changes hands more often than pictures are decoded.
+    Python's lock then changes hands more often than images are decoded.
     """
     sizes = []
     for name in itertools.islice(itertools.chain(*splits), 16):
-        with contextlib.suppress(OSError):  # Reading it will tell.
+        with contextlib.suppress(OSError):  # Reading it will raise.
             sizes.append((root / name).stat().st_size)
     is_tiny = sum(sizes) < _TINY_FILE * len(sizes)
     return 1 if is_tiny else len(os.sched_getaffinity(0))
@@ -382,20 +382,20 @@ def _warn_of_unreadable(root: Path, unreadable: Sequence[str]) -> None:
     if unreadable:
         more = ", ..." if len(unreadable) > 3 else ""
         warnings.warn(
-            f"{root}: unreadable pictures skipped: {len(unreadable)} "
+            f"{root}: unreadable images skipped: {len(unreadable)} "
             f"({', '.join(map(shorten, unreadable[:3]))}{more})",
             stacklevel=3,
         )
 
 
 def _shrink(split: str, rgb: np.ndarray, image_size: int) -> ImageSet:
-    """Pictures at another size, numbered."""
+    """Images at another size, numbered."""
     resized = np.empty((len(rgb), image_size, image_size, 3), np.uint8)
-    for index, picture in enumerate(rgb):
-        resized[index] = square_thumbnail(picture, image_size)
+    for index, image in enumerate(rgb):
+        resized[index] = square_thumbnail(image, image_size)
     return _numbered(split, resized)
 
 
 def _numbered(split: str, rgb: np.ndarray) -> ImageSet:
-    """Pictures that have no names of their own: train/00000, train/00001, ..."""
+    """Images that have no names of their own: train/00000, train/00001, ..."""
     return ImageSet(rgb, tuple(f"{split}/{index:05d}" for index in range(len(rgb))))

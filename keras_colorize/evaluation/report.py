@@ -16,12 +16,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_colorize.color import delta_e_76, render, rgb_to_lab, split_lab
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, warn_renamed
 from keras_colorize.evaluation import metrics
 from keras_colorize.files import write_text
-from keras_colorize.images import picture_grid
+from keras_colorize.images import image_grid
 from keras_colorize.notebook import html_image, html_table
-from keras_colorize.plots import draw_pictures, save_figure
+from keras_colorize.plots import draw_images, save_figure
 
 if TYPE_CHECKING:
     import pandas
@@ -84,8 +84,8 @@ class Report:
             `*_percentile_95` of both Delta E over all pixels of all images, to 0.005.
         ranked_by: the model whose mean CIEDE2000 chose the examples: the first colorizer.
         examples: "best", "median", "worst" -> indices of images.
-        pictures: index of an example -> uint8 of shape (2 + colorizers, H, W, 3): the original,
-            gray, and each colorizer's result.
+        example_images: index of an example -> uint8 of shape (2 + colorizers, H, W, 3): the
+            original, gray, and each colorizer's result.
     """
 
     names: tuple[str, ...]
@@ -93,7 +93,13 @@ class Report:
     summary: dict[str, dict[str, float]]
     ranked_by: str
     examples: dict[str, list[int]]
-    pictures: dict[int, np.ndarray]
+    example_images: dict[int, np.ndarray]
+
+    @property
+    def pictures(self) -> dict[int, np.ndarray]:
+        """Deprecated: the earlier name of `example_images`."""
+        warn_renamed("Report.pictures", "Report.example_images")
+        return self.example_images
 
     def __repr__(self) -> str:
         """The table, so that a notebook or console shows it."""
@@ -103,18 +109,18 @@ class Report:
         """The table and the examples, for notebooks."""
         columns = [[self._title(), *(row.label for row in _ROWS)]]
         columns += [self._table_column(model) for model in self.summary]
-        pictures = "".join(
+        examples = "".join(
             f"<p>{kind}, by CIEDE2000 of {html.escape(self.ranked_by)}: original, "
             f"{html.escape(', '.join(self.images))}<br>{html_image(self._thumbnails(indices))}</p>"
             for kind, indices in self.examples.items()
         )
-        return html_table(columns) + pictures
+        return html_table(columns) + examples
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Each picture's scores, as images.csv has them.
+        """Each image's scores, as images.csv has them.
 
         Returns:
-            A row for each picture and model: `picture`, `model` and the metrics.
+            A row for each image and model: `picture`, `model` and the metrics.
 
         Raises:
             ColorizeError: pandas is not installed.
@@ -208,28 +214,28 @@ class Report:
             # A file's name may not be UTF-8; draw what can be decoded.
             name = os.fsencode(self.names[index]).decode(errors="replace")
             captions.append([name, *(f"CIEDE2000 {score:.1f}" for score in scores)])
-        return draw_pictures(
+        return draw_images(
             f"{kind.capitalize()} of {len(self.names):,} images by CIEDE2000 of {self.ranked_by}",
             ["original", *self.images],
-            [list(self.pictures[index]) for index in indices],
+            [list(self.example_images[index]) for index in indices],
             captions,
         )
 
     def _thumbnails(self, indices: list[int]) -> np.ndarray:
         """Examples side by side, small ones enlarged by a whole factor."""
-        rows = [list(self.pictures[index]) for index in indices]
-        return picture_grid(rows, scale=max(1, 96 // rows[0][0].shape[1]))
+        rows = [list(self.example_images[index]) for index in indices]
+        return image_grid(rows, scale=max(1, 96 // rows[0][0].shape[1]))
 
     def _title(self) -> str:
         return f"{len(self.names):,} images of {self._size()}"
 
     def _size(self) -> str:
         """WIDTHxHEIGHT of the images."""
-        height, width = next(iter(self.pictures.values())).shape[1:3]
+        height, width = next(iter(self.example_images.values())).shape[1:3]
         return f"{width}x{height}"
 
 
-def judge(
+def evaluate_colorizers(
     originals: np.ndarray,
     names: Sequence[str],
     colorizers: Mapping[str, Callable[[np.ndarray], np.ndarray]],

@@ -5,7 +5,10 @@ No TensorFlow here. Whatever a file holds (EXIF orientation, an ICC profile, CMY
 is read, written, kept and refused.
 """
 
-from keras_colorize.images.arrays import is_gray, picture_grid, square_thumbnail, to_uint8
+from typing import TYPE_CHECKING, Any
+
+from keras_colorize.errors import warn_renamed
+from keras_colorize.images.arrays import image_grid, is_gray, square_thumbnail, to_uint8
 from keras_colorize.images.finding import find_images, unread_suffixes
 from keras_colorize.images.formats import (
     MAX_PIXELS,
@@ -16,8 +19,8 @@ from keras_colorize.images.formats import (
     readable_suffixes,
 )
 from keras_colorize.images.pages import count_pages, frame_durations, write_pages
-from keras_colorize.images.picture import Metadata, Picture
-from keras_colorize.images.reading import picture_size, read_picture, read_rgb
+from keras_colorize.images.reading import read_image, read_image_size, read_rgb
+from keras_colorize.images.rgb_image import Metadata, RgbImage
 from keras_colorize.images.writing import JPEG_QUALITY, encode_image, write_image
 
 __all__ = [
@@ -27,16 +30,16 @@ __all__ = [
     "SUFFIXES",
     "WRITTEN_SUFFIXES",
     "Metadata",
-    "Picture",
+    "RgbImage",
     "content_suffix",
     "count_pages",
     "encode_image",
     "find_images",
     "frame_durations",
+    "image_grid",
     "is_gray",
-    "picture_grid",
-    "picture_size",
-    "read_picture",
+    "read_image",
+    "read_image_size",
     "read_rgb",
     "readable_suffixes",
     "square_thumbnail",
@@ -45,3 +48,18 @@ __all__ = [
     "write_image",
     "write_pages",
 ]
+
+if not TYPE_CHECKING:  # Else every name would be one of this module's.
+    _EARLIER_NAMES = {
+        "Picture": RgbImage,
+        "picture_grid": image_grid,
+        "picture_size": read_image_size,
+        "read_picture": read_image,
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _EARLIER_NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        renamed = _EARLIER_NAMES[name]
+        warn_renamed(f"keras_colorize.images.{name}", renamed.__name__)
+        return renamed

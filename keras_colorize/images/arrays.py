@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from keras_colorize.images.picture import Picture
+from keras_colorize.images.rgb_image import RgbImage
 
 # Images are converted in strips of this many pixels, so that intermediate results stay small.
 STRIP_PIXELS = 2**18
@@ -34,30 +34,30 @@ def strips(shape: Sequence[int]) -> list[slice]:
     return [slice(top, top + rows) for top in range(0, shape[0], rows)]
 
 
-def on_white(picture: Picture) -> np.ndarray:
+def on_white(image: RgbImage) -> np.ndarray:
     """Returns the image as uint8, shape (H, W, 3), with white behind its transparent parts."""
-    rgb = to_uint8(picture.rgb)
-    if picture.alpha is None:
+    rgb = to_uint8(image.rgb)
+    if image.alpha is None:
         return rgb
     result = np.empty(rgb.shape, np.uint8)
     for rows in strips(rgb.shape):
-        alpha = to_uint8(picture.alpha[rows]).astype(np.uint16)[..., None]
+        alpha = to_uint8(image.alpha[rows]).astype(np.uint16)[..., None]
         result[rows] = (rgb[rows] * alpha + 255 * (255 - alpha) + 127) // 255
     return result
 
 
-def is_gray(picture: Picture) -> bool:
-    """Tells whether an image has no color: R, G and B are equal within rounding.
+def is_gray(image: RgbImage) -> bool:
+    """Returns whether an image has no color: R, G and B are equal within rounding.
 
     Args:
-        picture: 8 or 16 bits. Its channels may differ by up to 4 of 255, as they do in a gray
+        image: 8 or 16 bits. Its channels may differ by up to 4 of 255, as they do in a gray
             image that was compressed in color or converted from another profile.
 
     Returns:
         Whether that holds for every pixel.
     """
-    for rows in strips(picture.rgb.shape):
-        red, green, blue = cv2.split(to_uint8(picture.rgb[rows]))
+    for rows in strips(image.rgb.shape):
+        red, green, blue = cv2.split(to_uint8(image.rgb[rows]))
         for one, other in ((red, green), (green, blue), (blue, red)):
             if cv2.absdiff(one, other).max() > _GRAY_TOLERANCE:
                 return False
@@ -84,7 +84,7 @@ def square_thumbnail(rgb: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(square, (size, size), interpolation=method)
 
 
-def picture_grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2, scale: int = 1) -> np.ndarray:
+def image_grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2, scale: int = 1) -> np.ndarray:
     """Tiles images of one size, with white gaps between them and around.
 
     Args:
@@ -100,8 +100,8 @@ def picture_grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2, scale: int 
     shape = (len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3)
     grid = np.full(shape, 255, np.uint8)
     for row_index, row in enumerate(rows):
-        for column, picture in enumerate(row):
+        for column, image in enumerate(row):
             top, left = gap + row_index * (height + gap), gap + column * (width + gap)
-            large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+            large = image.repeat(scale, axis=0).repeat(scale, axis=1)
             grid[top : top + height, left : left + width] = large
     return grid

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_colorize.images import exif
 from keras_colorize.images.arrays import turn
-from keras_colorize.images.picture import Metadata, Picture
+from keras_colorize.images.rgb_image import Metadata, RgbImage
 from keras_colorize.images.srgb import to_srgb
 
 
@@ -35,14 +35,14 @@ class Decoded:
     comment: str = ""
     text: Mapping[str, str] = field(default_factory=dict)
 
-    def picture(self, with_metadata: bool) -> Picture:
+    def image(self, with_metadata: bool) -> RgbImage:
         """Turns the image upright and converts it to sRGB; the samples are given up."""
         rgb = to_srgb(self.samples, self.profile)
         self.samples = rgb[:0]
         rgb = turn(rgb, self.orientation)
         alpha = None if self.alpha is None else turn(self.alpha, self.orientation)
         if not with_metadata:
-            return Picture(rgb, alpha)
+            return RgbImage(rgb, alpha)
         dpi = self.dpi or exif.resolution(self.exif)
         metadata = Metadata(
             exif=exif.cleaned(self.exif) if self.exif else b"",
@@ -51,4 +51,4 @@ class Decoded:
             comment=self.comment,
             text=self.text,
         )
-        return Picture(rgb, alpha, metadata)
+        return RgbImage(rgb, alpha, metadata)

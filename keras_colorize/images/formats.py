@@ -1,4 +1,4 @@
-"""The kinds of image files, told by their first bytes; suffixes, plugins and limits."""
+"""The kinds of image files, detected by their first bytes; suffixes, plugins and limits."""
 
 import functools
 import importlib.util
@@ -13,7 +13,7 @@ MAX_SIDE = 65_535
 """Images with a longer side, in pixels, are refused before they are decoded."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""The image files that are always read and written, told by their suffix in any case."""
+"""The image files that are always read and written, recognized by their suffix in any case."""
 
 # Of each kind, what Pillow's registry calls it, and its suffixes, the usual one first.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in KINDS.items() for suffix in suffixes}
 
 WRITTEN_SUFFIXES = tuple(KIND_OF_SUFFIX)
-"""The suffixes that `write_image` knows; HEIC and JPEG XL need the extra `formats`."""
+"""The suffixes that `write_image` supports; HEIC and JPEG XL need the extra `formats`."""
 
 _PLUGINS = {"HEIF": "pillow_heif", "JXL": "pillow_jxl"}
 _PILLOW_FEATURES = {"JPEG2000": "jpg_2000", "AVIF": "avif"}  # A build of Pillow may lack them.

@@ -1,4 +1,4 @@
-"""JPEG files, by libjpeg-turbo: it tells damage, which other ways into it hide.
+"""JPEG files, by libjpeg-turbo: it reports damage, which other bindings hide.
 
 Reference:
     ITU-T T.81 (JPEG), annex B (markers) and G (progressive); T.871 (JFIF); CIPA DC-008 (Exif).
@@ -168,7 +168,7 @@ def _decode(data: bytes, header: Header) -> tuple[np.ndarray, bool]:
 
 
 def _decode_unusual(data: bytes, colors: str) -> np.ndarray:
-    """Decodes what TurboJPEG's interface refuses, as some chroma resolutions; tells no damage."""
+    """Decodes what TurboJPEG's interface refuses, as some chroma resolutions; detects no damage."""
     import imagecodecs
 
     try:

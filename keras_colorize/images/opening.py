@@ -1,4 +1,4 @@
-"""Opening files that may be anything, and what a user is told when that fails."""
+"""Opening files that may be anything, and the messages when that fails."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from keras_colorize.errors import ColorizeError, shorten
 # Pixels of 268 megapixels with four channels of 16 bits; nothing that is read needs more.
 _MAX_BYTES = 2**31
 
-START = 64  # Bytes that tell the kind.
+START = 64  # Bytes that identify the kind.
 
 _LONGEST_NAME, _LONGEST_REASON = 1000, 200
 
@@ -64,7 +64,7 @@ def open_file(path: Path | str) -> int:
 
 @contextlib.contextmanager
 def open_stream(path: Path | str) -> Iterator[tuple[BinaryIO, bytes]]:
-    """Opens a regular file, as `open_file`; also gives its first bytes, which tell its kind."""
+    """Opens a regular file, as `open_file`; also gives its first bytes, which identify its kind."""
     with open(path, "rb", opener=lambda name, _: open_file(name)) as stream:
         yield stream, os.pread(stream.fileno(), START, 0)
 

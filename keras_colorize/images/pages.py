@@ -12,8 +12,8 @@ from keras_colorize.images import tiff
 from keras_colorize.images.arrays import to_uint8
 from keras_colorize.images.formats import kind_of, suffix_of
 from keras_colorize.images.opening import RefusedError, named_errors, open_stream
-from keras_colorize.images.picture import Metadata, Picture
 from keras_colorize.images.pillow import open_image
+from keras_colorize.images.rgb_image import Metadata, RgbImage
 from keras_colorize.images.writing import (
     JPEG_QUALITY,
     join,
@@ -71,7 +71,7 @@ def frame_durations(path: Path | str) -> list[int]:
 
 def write_pages(
     path: Path,
-    pictures: Iterable[Picture],
+    images: Iterable[RgbImage],
     *,
     durations: Sequence[int] | None = None,
     quality: int = JPEG_QUALITY,
@@ -82,7 +82,7 @@ def write_pages(
         path: file to write, replaced if it is there: a TIFF, whose pages keep their sizes, depths
             and metadata, or a GIF, PNG or WebP, an animation without end of 8 bits. With a single
             image it may be any file that `write_image` writes.
-        pictures: the images, one or more; those of an animation have one size.
+        images: the images, one or more; those of an animation have one size.
         durations: how long each frame is shown, in milliseconds; 100 by default.
         quality: 1 to 100, of WebP.
 
@@ -93,45 +93,45 @@ def write_pages(
     with named_write_errors(path):
         kind = kind_to_write(suffix_of(path))
         if kind == "TIFF":
-            _write_tiff(Path(path), pictures)
+            _write_tiff(Path(path), images)
             return
-        images = list(pictures)
-        if len(images) == 1:
-            only = images[0]
+        frames = list(images)
+        if len(frames) == 1:
+            only = frames[0]
             write_image(path, only.rgb, only.alpha, metadata=only.metadata, quality=quality)
             return
         if kind not in _ANIMATED:
             raise RefusedError(f"{kind} holds a single image; write a .tif, .gif or .png")
-        if len({image.rgb.shape for image in images}) > 1:
+        if len({frame.rgb.shape for frame in frames}) > 1:
             raise RefusedError("frames must have one size; write a .tif instead")
-        durations = [100] * len(images) if durations is None else [*durations]
-        if len(durations) != len(images):
-            raise RefusedError(f"{len(images)} frames, but {len(durations)} durations")
-        encoded = _animation(kind, images, durations, quality)
+        durations = [100] * len(frames) if durations is None else [*durations]
+        if len(durations) != len(frames):
+            raise RefusedError(f"{len(frames)} frames, but {len(durations)} durations")
+        encoded = _animation(kind, frames, durations, quality)
         with whole_file(Path(path)) as beside:
             beside.write_bytes(encoded)
 
 
-def _write_tiff(path: Path, pictures: Iterable[Picture]) -> None:
+def _write_tiff(path: Path, images: Iterable[RgbImage]) -> None:
     import tifffile
 
     with whole_file(path) as beside, tifffile.TiffWriter(beside) as writer:
-        for picture in pictures:
-            metadata = picture.metadata or Metadata()
+        for image in images:
+            metadata = image.metadata or Metadata()
             kept = Metadata(xmp=metadata.xmp, dpi=metadata.dpi, comment=metadata.comment)
-            write_tiff_page(writer, join(picture.rgb, picture.alpha), kept)
+            write_tiff_page(writer, join(image.rgb, image.alpha), kept)
 
 
 def _animation(
-    kind: str, pictures: Sequence[Picture], durations: Sequence[int], quality: int
+    kind: str, images: Sequence[RgbImage], durations: Sequence[int], quality: int
 ) -> bytes:
     """Encodes an animation without end."""
-    has_alpha = any(picture.alpha is not None for picture in pictures)
-    opaque = np.full(pictures[0].rgb.shape[:2], 255, np.uint8) if has_alpha else None
+    has_alpha = any(image.alpha is not None for image in images)
+    opaque = np.full(images[0].rgb.shape[:2], 255, np.uint8) if has_alpha else None
     frames = []
-    for picture in pictures:
-        alpha = opaque if picture.alpha is None else to_uint8(picture.alpha)
-        frames.append(Image.fromarray(join(to_uint8(picture.rgb), alpha)))
+    for image in images:
+        alpha = opaque if image.alpha is None else to_uint8(image.alpha)
+        frames.append(Image.fromarray(join(to_uint8(image.rgb), alpha)))
     options: dict[str, object] = {"quality": quality} if kind == "WEBP" else {}
     if kind == "GIF":
         options["disposal"] = 2  # Else what is transparent shows the frame before.

@@ -236,7 +236,7 @@ def _decode_pass(width: int, height: int, depth_and_color: bytes, unpacked: byte
 
 
 def _inflate(packed: bytes, size: int) -> tuple[bytes, str]:
-    """Decompresses up to `size` bytes; also tells what is wrong with them."""
+    """Decompresses up to `size` bytes; also returns what is wrong with them."""
     inflater = zlib.decompressobj()
     result = bytearray()
     try:

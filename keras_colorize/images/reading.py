@@ -20,7 +20,7 @@ from keras_colorize.images.opening import (
     open_file,
     open_stream,
 )
-from keras_colorize.images.picture import Picture
+from keras_colorize.images.rgb_image import RgbImage
 
 _HEADER = 2**16  # Bytes in which most headers end.
 
@@ -41,9 +41,9 @@ def read_rgb(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> np.
     return on_white(_read(source, max_pixels=max_pixels))
 
 
-def read_picture(
+def read_image(
     source: Path | str | bytes, *, page: int = 0, allow_damaged: bool = False
-) -> Picture:
+) -> RgbImage:
     """Reads an image with its own depth, transparency and metadata.
 
     The EXIF orientation is applied and an ICC profile converted to sRGB; a broken profile is
@@ -67,11 +67,11 @@ def read_picture(
     return _read(source, page=page, allow_damaged=allow_damaged, with_metadata=True)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def read_image_size(path: Path) -> tuple[int, int]:
     """Reads the width and height, in pixels as stored, from the header of an image file.
 
     Raises:
-        ColorizeError: as `read_picture`, as far as the header tells.
+        ColorizeError: as `read_image`, as far as the header shows it.
     """
     with named_errors(path):
         with open_stream(path) as (file, start):
@@ -98,7 +98,7 @@ def read_file(source: Path | str | bytes) -> tuple[str, bytes]:
     if isinstance(source, bytes):
         return kind_of(source[:START]), source
     descriptor = open_file(source)
-    # Neither a buffer nor pathlib: both take their time, as many small files tell.
+    # Neither a buffer nor pathlib: both are slow for many small files.
     with io.FileIO(descriptor) as file:
         kind = kind_of(os.pread(descriptor, START, 0))
         return kind, file.readall()
@@ -111,7 +111,7 @@ def _read(
     max_pixels: int = MAX_PIXELS,
     allow_damaged: bool = False,
     with_metadata: bool = False,
-) -> Picture:
+) -> RgbImage:
     with named_errors(source):
         decoded = _decode(*read_file(source), page, max_pixels, allow_damaged)
         if decoded.damage:
@@ -119,7 +119,7 @@ def _read(
                 f"{name_of(source)}: {decoded.damage}; what can be read of it is used",
                 stacklevel=3,
             )
-        return decoded.picture(with_metadata)
+        return decoded.image(with_metadata)
 
 
 def _decode(kind: str, data: bytes, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:

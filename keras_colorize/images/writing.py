@@ -24,9 +24,9 @@ from keras_colorize.images.formats import (
 )
 from keras_colorize.images.jpeg import EXIF_MARK, XMP_MARK
 from keras_colorize.images.opening import RefusedError, name_of
-from keras_colorize.images.picture import Metadata
 from keras_colorize.images.pillow import XMP_KEYWORD
 from keras_colorize.images.png import INCHES, chunk
+from keras_colorize.images.rgb_image import Metadata
 
 if TYPE_CHECKING:
     import tifffile

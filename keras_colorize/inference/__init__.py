@@ -1,1 +1,1 @@
-"""Pictures of any size through a generator, at full resolution."""
+"""Images of any size through a generator, at full resolution."""

@@ -1,4 +1,4 @@
-"""Colorizes one picture that is a NumPy array."""
+"""Colorizes one image that is a NumPy array."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_picture
+from keras_colorize.images import read_image
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
 
@@ -18,9 +18,9 @@ def colorize_array(
     vividness: float | None = None,
     prediction_size: int | None = None,
 ) -> np.ndarray:
-    """Colorizes a gray or colour picture of any size at its full resolution.
+    """Colorizes a gray or color image of any size at its full resolution.
 
-    The picture keeps its lightness L; colours it had are replaced. What goes in decides what
+    The image keeps its lightness L; colors it had are replaced. What goes in decides what
     comes out: the type stays, and so does transparency.
 
     Args:
@@ -60,10 +60,10 @@ def colorize_array(
 def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     """An image in the machine's byte order, whatever holds it."""
     if isinstance(image, str | Path):
-        picture = read_picture(image)
-        if picture.alpha is None:
-            return picture.rgb
-        return np.dstack([picture.rgb, picture.alpha])
+        decoded = read_image(image)
+        if decoded.alpha is None:
+            return decoded.rgb
+        return np.dstack([decoded.rgb, decoded.alpha])
     if isinstance(image, Image.Image) and image.mode in ("1", "P", "PA", "LA", "CMYK", "YCbCr"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     array = np.asarray(image)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import content_suffix, picture_size, tiff
+from keras_colorize.images import content_suffix, read_image_size, tiff
 
 BUDGET = 240_000_000
 """Between reading and writing there are at most this many decoded bytes, three large photographs;
@@ -32,7 +32,7 @@ def decoded_bytes(source: Path, pages: int) -> int:
     if kind == ".tif":
         size = _largest_page(source)
     else:
-        width, height = picture_size(source)
+        width, height = read_image_size(source)
         size = width * height * _pixel_bytes(source, kind) * pages
     if size > MAX_BYTES:
         raise ColorizeError(

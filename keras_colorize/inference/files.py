@@ -1,8 +1,8 @@
 """Colorizes image files: reading, network and writing at the same time.
 
 Reader threads decode, the calling thread runs the network on as many images as are ready, and
-writer threads color and encode. Files of several pages stay with their reader thread, which asks
-for the colors of one page after the other. A budget of decoded bytes holds the memory.
+writer threads color and encode. Files of several pages stay with their reader thread, which
+requests the colors of one page after the other. A budget of decoded bytes holds the memory.
 """
 
 import errno
@@ -22,11 +22,11 @@ from keras_colorize.budget import Budget
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import remove_dead_leftovers
 from keras_colorize.images import (
-    Picture,
+    RgbImage,
     count_pages,
     frame_durations,
     is_gray,
-    read_picture,
+    read_image,
     write_pages,
 )
 from keras_colorize.inference import single
@@ -46,12 +46,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass
 class _Task:
-    """One file on its way; `picture` is there between reading and writing."""
+    """One file on its way; `image` is there between reading and writing."""
 
     source: Path
     target: Path
     charge: int = 0
-    picture: Picture | None = None
+    image: RgbImage | None = None
     kept: bool = False
     failure: str = ""
     bug: Exception | None = None
@@ -195,47 +195,47 @@ class _Pipeline:
                 self.arrived.put(task)
 
     def _read(self, task: _Task) -> bool:
-        """Reads an image and asks for its colors; False, as it is not finished with that."""
+        """Reads an image and requests its colors; False: it is not finished yet."""
         pages = count_pages(task.source)
         task.charge = min(max(decoded_bytes(task.source, pages), SMALLEST), BUDGET)
         self.budget.take(task.charge)
         if pages > 1:
             self._colorize_pages(task, pages)
             return True
-        task.picture = self._read_page(task)
-        if self._options.keep_color and not is_gray(task.picture):
+        task.image = self._read_page(task)
+        if self._options.keep_color and not is_gray(task.image):
             self._keep(task)
             return True
         # No name for the pixels: it would keep them while the next image waits.
-        small = squash(task.picture.rgb, self._shape(*task.picture.rgb.shape[:2]))
+        small = squash(task.image.rgb, self._shape(*task.image.rgb.shape[:2]))
         self.arrived.put(_Question(small, lambda ab: self.writers.submit(self._write, task, ab)))
         return False
 
-    def _read_page(self, task: _Task, page: int = 0) -> Picture:
-        return read_picture(task.source, page=page, allow_damaged=self._options.allow_damaged)
+    def _read_page(self, task: _Task, page: int = 0) -> RgbImage:
+        return read_image(task.source, page=page, allow_damaged=self._options.allow_damaged)
 
     def _keep(self, task: _Task) -> None:
         """Copies a file that is in color already, or writes its image in another format."""
-        picture, task.picture, task.kept = task.picture, None, True
+        image, task.image, task.kept = task.image, None, True
         if self._is_copied(task):
             single.copy(task.source, task.target)
         else:
-            assert picture is not None
-            single.write(task.target, picture, self._options)
+            assert image is not None
+            single.write(task.target, image, self._options)
 
     def _is_copied(self, task: _Task) -> bool:
         return not self._options.strip_metadata and single.holds_same_kind(task.source, task.target)
 
     def _write(self, task: _Task, ab: np.ndarray) -> None:
         """Colors an image and writes it."""
-        picture, task.picture = task.picture, None
-        assert picture is not None
+        image, task.image = task.image, None
+        assert image is not None
         try:
-            recolor(picture.rgb, ab)
-            single.write(task.target, picture, self._options)
+            recolor(image.rgb, ab)
+            single.write(task.target, image, self._options)
         except Exception as error:
             task.fail(error)
-        del picture  # Before its share of the budget is given back.
+        del image  # Before its share of the budget is given back.
         self.arrived.put(task)
 
     def _colorize_pages(self, task: _Task, count: int) -> None:
@@ -255,13 +255,13 @@ class _Pipeline:
             quality=self._options.quality,
         )
 
-    def _colorized_pages(self, task: _Task, count: int) -> Iterator[Picture]:
+    def _colorized_pages(self, task: _Task, count: int) -> Iterator[RgbImage]:
         for page in range(count):
-            picture = self._read_page(task, page)
-            if not (self._options.keep_color and not is_gray(picture)):
-                small = squash(picture.rgb, self._shape(*picture.rgb.shape[:2]))
-                recolor(picture.rgb, self._ask(small))
-            yield single.finish(task.target, picture, self._options)
+            image = self._read_page(task, page)
+            if not (self._options.keep_color and not is_gray(image)):
+                small = squash(image.rgb, self._shape(*image.rgb.shape[:2]))
+                recolor(image.rgb, self._ask(small))
+            yield single.finish(task.target, image, self._options)
 
     def _ask(self, small: np.ndarray) -> np.ndarray:
         """The ab of an image, which the calling thread predicts."""

@@ -226,7 +226,7 @@ def _suffix(source: Path) -> str:
     try:
         usual = content_suffix(source)
     except ColorizeError:
-        return source.suffix  # Reading it will tell what is wrong.
+        return source.suffix  # Reading it will raise with the reason.
     own = source.suffix.lower()
     fits = KIND_OF_SUFFIX.get(own) == KIND_OF_SUFFIX[usual] and own not in _RENAMED_SUFFIXES
     return source.suffix if fits else usual
@@ -280,7 +280,7 @@ def _ignores_case(folder: Path) -> bool:
         with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as probe:
             path = Path(probe.name)
             return path.with_name(path.name.swapcase()).exists()
-    except OSError:  # Nothing can be written there, as writing will tell.
+    except OSError:  # Nothing can be written there, as writing will show.
         return False
 
 

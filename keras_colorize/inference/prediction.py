@@ -1,4 +1,4 @@
-"""What colorizing asks of a model, whichever runtime runs it. Loads no TensorFlow."""
+"""What colorizing needs from a model, in any runtime. Loads no TensorFlow."""
 
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,4 @@
-"""Gives a picture new colours at its full resolution: its own lightness, ab from a small field.
+"""Gives an image new colors at its full resolution: its own lightness, ab from a small field.
 
 The arithmetic of `color.py` again, in OpenCV and NumPy, for millions of pixels: in strips that
 fit the processor's cache, on all cores.
@@ -13,9 +13,9 @@ import numpy as np
 
 from keras_colorize import srgb
 
-# A picture is coloured in strips of this many pixels: few enough for their dozen float32 planes to
+# An image is colored in strips of this many pixels: few enough for their dozen float32 planes to
 # stay in the cache, and so many that threads seldom wait for Python's lock. From `_LARGE` pixels
-# on all cores share a picture.
+# on all cores share an image.
 _STRIP, _LARGE = 2**17, 2**21
 
 _LONGEST_SIDE = 2**14  # `cv2.remap` takes fewer than 2**15 rows and columns.
@@ -24,15 +24,15 @@ _LUMINANCE_FROM_LINEAR = np.linalg.inv(srgb.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.
 
 
 def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
-    """Replaces the colours of a picture, in place, and keeps its lightness.
+    """Replaces the colors of an image, in place, and keeps its lightness.
 
-    The ab field covers the whole picture; along each axis it is enlarged bicubically or, where
-    the picture is smaller, shrunk by area. Where L and ab together are not an sRGB colour, chroma
+    The ab field covers the whole image; along each axis it is enlarged bicubically or, where
+    the image is smaller, shrunk by area. Where L and ab together are not an sRGB color, chroma
     is reduced at constant L and hue, as `color.fit_gamut` defines it.
 
     Args:
         rgb: uint8 or uint16, shape (H, W, 3), sRGB; overwritten.
-        ab: float32, shape (h, w, 2), the Lab components of the new colours.
+        ab: float32, shape (h, w, 2), the Lab components of the new colors.
     """
     width = rgb.shape[1]
     smaller = min(ab.shape[1], width), min(ab.shape[0], rgb.shape[0])

@@ -11,7 +11,7 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
 from keras_colorize.images import (
     JPEG_QUALITY,
-    Picture,
+    RgbImage,
     content_suffix,
     to_uint8,
     write_image,
@@ -86,37 +86,35 @@ def copy(source: Path, target: Path) -> None:
         raise ColorizeError(f"{target}: cannot be written ({error.strerror})") from error
 
 
-def write(target: Path, picture: Picture, options: Options) -> None:
+def write(target: Path, image: RgbImage, options: Options) -> None:
     """Writes an image as the options say.
 
     Raises:
         ColorizeError: the format cannot hold it, or the file cannot be written.
     """
-    picture = finish(target, picture, options)
-    write_image(
-        target, picture.rgb, picture.alpha, metadata=picture.metadata, quality=options.quality
-    )
+    image = finish(target, image, options)
+    write_image(target, image.rgb, image.alpha, metadata=image.metadata, quality=options.quality)
 
 
-def finish(target: Path, picture: Picture, options: Options) -> Picture:
+def finish(target: Path, image: RgbImage, options: Options) -> RgbImage:
     """Takes out of an image what is not wanted or cannot be held by the target's format.
 
     Raises:
         ColorizeError: it is transparent, the format is not, and there is no background.
     """
     if options.strip_metadata:
-        picture = replace(picture, metadata=None)
-    if picture.alpha is None or KIND_OF_SUFFIX.get(target.suffix.lower()) != "JPEG":
-        return picture
-    if (picture.alpha == np.iinfo(picture.alpha.dtype).max).all():
-        return replace(picture, alpha=None)
+        image = replace(image, metadata=None)
+    if image.alpha is None or KIND_OF_SUFFIX.get(target.suffix.lower()) != "JPEG":
+        return image
+    if (image.alpha == np.iinfo(image.alpha.dtype).max).all():
+        return replace(image, alpha=None)
     if options.background is None:
         raise ColorizeError(
             f"{target}: JPEG cannot hold transparency; lay it on a color (--background white), or "
             "choose another format (--format png)"
         )
-    rgb, alpha = to_uint8(picture.rgb), to_uint8(picture.alpha)
+    rgb, alpha = to_uint8(image.rgb), to_uint8(image.alpha)
     background = np.array(options.background, np.uint16)
     for row, opacity in zip(rgb, alpha.astype(np.uint16)[..., None], strict=True):
         row[:] = (row * opacity + background * (255 - opacity) + 127) // 255
-    return replace(picture, rgb=rgb, alpha=None)
+    return replace(image, rgb=rgb, alpha=None)

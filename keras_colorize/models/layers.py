@@ -102,9 +102,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("keras_colorize")
 class Conv2D(keras.layers.Conv2D):
-    """Keras's convolution; 4x4 kernels of stride 2 on small pictures as one matrix product.
+    """Keras's convolution; 4x4 kernels of stride 2 on small images as one matrix product.
 
-    There the kernels are larger than the pictures, and oneDNN's convolutions spend most of their
+    There the kernels are larger than the images, and oneDNN's convolutions spend most of their
     time bringing kernels into their own layout and back.
     """
 
@@ -120,7 +120,7 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_colorize")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras's transposed convolution; 4x4 kernels of stride 2 to small pictures as in `Conv2D`."""
+    """Keras's transposed convolution; 4x4 kernels of stride 2 to small images as in `Conv2D`."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolves (N, H, W, C) to (N, 2H, 2W, filters), in 4x4 and stride 2."""
@@ -138,7 +138,7 @@ SMALL = 8
 
 
 def _is_product(layer: keras.layers.Layer, sides: Iterable[int | None]) -> bool:
-    """Whether `layer` maps between pictures of these even sides and their halves, 4x4 to 1."""
+    """Whether `layer` maps between images of these even sides and their halves, 4x4 to 1."""
     form = (layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
     is_plain = form == ((4, 4), (2, 2), "same", (1, 1)) and layer.data_format == "channels_last"
     # Convolutions alone have groups, transposed ones alone output padding.
@@ -153,10 +153,10 @@ def _finish(layer: keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
     return layer.activation(outputs)
 
 
-def _take_patches(pictures: tf.Tensor) -> tf.Tensor:
+def _take_patches(images: tf.Tensor) -> tf.Tensor:
     """What a 4x4 kernel of stride 2 sees at each place: (N, 2H, 2W, C) -> (N, H, W, 16 * C)."""
     return tf.image.extract_patches(
-        pictures, (1, 4, 4, 1), (1, 2, 2, 1), (1, 1, 1, 1), padding="SAME"
+        images, (1, 4, 4, 1), (1, 2, 2, 1), (1, 1, 1, 1), padding="SAME"
     )
 
 
@@ -164,7 +164,7 @@ def _lay_patches(patches: tf.Tensor) -> tf.Tensor:
     """Lays patches where `_take_patches` takes them, and adds them up."""
     _, height, width, depth = patches.shape
     quarters = tf.reshape(patches, (-1, height, width, 2, 2, 2, 2, depth // 16))
-    # A patch is 2x2 blocks of 2x2 pixels; each lies on a block of its neighbours.
+    # A patch is 2x2 blocks of 2x2 pixels; each lies on a block of its neighbors.
     blocks = tf.add_n(
         [
             tf.pad(
@@ -180,7 +180,7 @@ def _lay_patches(patches: tf.Tensor) -> tf.Tensor:
 
 
 # Each is the other's gradient; TensorFlow's own for the first is a slow sparse product.
-_patches = tf.custom_gradient(lambda pictures: (_take_patches(pictures), _lay_patches))
+_patches = tf.custom_gradient(lambda images: (_take_patches(images), _lay_patches))
 _overlap = tf.custom_gradient(lambda patches: (_lay_patches(patches), _take_patches))
 
 

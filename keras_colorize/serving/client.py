@@ -18,7 +18,7 @@ _PAUSES = (0.2, 0.4, 0.8, 1.6, None)  # Seconds between tries; after the last th
 class Client:
     """Colorizes images on a server that runs an exported model.
 
-    A server that is away or overloaded (no connection, HTTP 503, gRPC UNAVAILABLE) is asked again,
+    A server that is away or overloaded (no connection, HTTP 503, gRPC UNAVAILABLE) is tried again,
     with growing pauses, up to five times.
 
     Args:

@@ -19,7 +19,7 @@ from keras_colorize.color import normalize, render
 from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.files import require_room, whole_file
-from keras_colorize.images import picture_grid, write_image
+from keras_colorize.images import image_grid, write_image
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, save_state
 
@@ -107,7 +107,7 @@ class Samples(keras.callbacks.Callback):
 
     Args:
         run: where to.
-        rgb: uint8, shape (N, S, S, 3); the same pictures every time.
+        rgb: uint8, shape (N, S, S, 3); the same images every time.
         writer: of the TensorBoard images.
     """
 
@@ -124,7 +124,7 @@ class Samples(keras.callbacks.Callback):
         predicted_ab = self.model.output_generator(self.lightness, training=False)
         predicted = render(self.lightness, predicted_ab).numpy()
         rows = [list(row) for row in zip(self.rgb, self.gray, predicted, strict=True)]
-        grid = picture_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
+        grid = image_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
         write_image(self.run.path / "samples" / f"epoch_{epoch + 1:04d}.png", grid)
         with writing_events(self.run), self.writer.as_default(step=epoch + 1):
             tf.summary.image("original, gray, predicted", grid[None])
@@ -183,7 +183,7 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 class Models(keras.callbacks.Callback):
-    """Keeps the generator: the last, the best by validation L1, and at the epochs asked for."""
+    """Keeps the generator: the last, the best by validation L1, and the recipe's epochs."""
 
     def __init__(self, run: Run, progress: Progress) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.means = ()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Saves when it is time, or when the user wants to stop."""
+        """Saves when it is time, or when the user stops the training."""
         loss = float((logs or {}).get("generator_loss", 0.0))
         if not math.isfinite(loss):
             raise ColorizeError(
@@ -276,7 +276,7 @@ class Checkpoints(keras.callbacks.Callback):
         if stopped or self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
             self._save()
             self._stop_if_asked()
-        if stopped:  # Keras would go on to validate, as if the epoch were finished.
+        if stopped:  # Keras would continue with validation, as if the epoch were finished.
             raise StoppedByCallback
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

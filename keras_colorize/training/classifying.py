@@ -16,7 +16,7 @@ class ClassifyingColorizer(Colorizer):
 
     The loss is `reconstruction_loss + class_weight * class_loss`, both at the stride at which the
     heads predict. The classes of a step are those of every second place along both axes, which
-    four steps in turn shift: neighbors tell the same.
+    four steps in turn shift: neighbors are redundant.
 
     Args:
         generator: what `efficientnet_generator` returns.
@@ -101,7 +101,7 @@ def class_rarity(batches: Iterable[Batch], rebalancing: float) -> tf.Tensor:
 
     @tf.function
     def count(ab: tf.Tensor) -> tf.Tensor:
-        # Every other place along both axes tells enough, and takes a quarter of the time.
+        # Every other place along both axes is enough, and takes a quarter of the time.
         ab = tf.nn.avg_pool2d(ab, OUTPUT_STRIDE, OUTPUT_STRIDE, "VALID")[:, ::2, ::2]
         return tf.reduce_sum(class_targets(ab), axis=(0, 1, 2))
 

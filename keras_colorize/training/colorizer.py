@@ -22,7 +22,7 @@ class Colorizer(keras.Model):
     """
 
     log_names: tuple[str, ...] = ("generator_loss", "l1_loss", "delta_e_76")
-    """What `train_step` and `test_step` log: the epoch's means so far, each picture weighing 1."""
+    """What `train_step` and `test_step` log: the epoch's means so far, each image weighing 1."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class AdversarialColorizer(Colorizer):
         reconstruction_weight: 0..1.
         adversarial_losses: the generator's, (fake_logits) -> scalar, and the discriminator's,
             (real_logits, fake_logits, real_target) -> (real_loss, fake_loss).
-        real_target: what the discriminator should say of real pictures; below 1: smoothed.
+        real_target: what the discriminator should say of real images; below 1: smoothed.
         weight_average: as for `Colorizer`.
     """
 
@@ -247,7 +247,7 @@ class AdversarialColorizer(Colorizer):
 def _discriminator_logs(
     real_logits: tf.Tensor, fake_logits: tf.Tensor, real_loss: tf.Tensor, fake_loss: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """Losses, and shares told right: real where the logit is positive; halves weigh the same."""
+    """Losses, and accuracy: real where the logit is positive; both halves weigh the same."""
     real_accuracy = tf.reduce_mean(tf.cast(real_logits > 0.0, tf.float32))
     fake_accuracy = tf.reduce_mean(tf.cast(fake_logits <= 0.0, tf.float32))
     return {

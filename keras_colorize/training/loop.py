@@ -169,18 +169,18 @@ class _Around(keras.callbacks.CallbackList):
         """Is left to `end`."""
 
     def begin(self) -> None:
-        """Tells the callbacks that the training begins."""
+        """Calls the callbacks as the training begins."""
         super().on_train_begin()
 
     def end(self) -> None:
-        """Tells the callbacks that the training has ended."""
+        """Calls the callbacks as the training has ended."""
         super().on_train_end()
 
 
 def _resume(training: Training, run: Run) -> Progress:
     """Restores the state of a run."""
     progress = load_state(run.state_file, training.colorizer)
-    if progress.pictures != training.fingerprint:
+    if progress.fingerprint != training.fingerprint:
         raise ColorizeError(
             f"{run.path}: the images are not those the run began with; bring those back, or "
             "choose another name"
@@ -209,12 +209,12 @@ def _stopping_cleanly(checkpoints: Checkpoints) -> Iterator[None]:
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request(number: int, frame: FrameType | None) -> None:
         checkpoints.interrupted = True
         signal.signal(number, handlers[signal.Signals(number)])
 
     for number in handlers:
-        signal.signal(number, ask)
+        signal.signal(number, request)
     try:
         yield
     finally:

@@ -108,7 +108,7 @@ class Run:
 
     @property
     def environment_file(self) -> Path:
-        """Versions, machine and pictures."""
+        """Versions, machine and images."""
         return self.path / "environment.json"
 
     @property

@@ -21,7 +21,7 @@ class Progress:
     """How far a training is.
 
     Attributes:
-        pictures: fingerprint of the pictures it trains on.
+        fingerprint: of the images it trains on.
         epoch: epochs finished.
         batch: batches of the next epoch finished.
         seconds: time spent on that epoch.
@@ -29,7 +29,7 @@ class Progress:
         callbacks: of each of the user's own callbacks its class's name and its attributes.
     """
 
-    pictures: str
+    fingerprint: str
     epoch: int = 0
     batch: int = 0
     seconds: float = 0.0
@@ -55,7 +55,10 @@ def load_state(path: Path, colorizer: Colorizer) -> Progress:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             values = dict(arrays)
-        progress = Progress(**json.loads(str(values.pop("progress"))))
+        saved = json.loads(str(values.pop("progress")))
+        if "pictures" in saved:  # Its earlier name.
+            saved["fingerprint"] = saved.pop("pictures")
+        progress = Progress(**saved)
         _check(progress)
     except Exception as error:  # NumPy and what it reads by raise many kinds.
         reason = shorten(str(error) or type(error).__name__)
@@ -76,7 +79,7 @@ def _check(progress: Progress) -> None:
     """Raises a ValueError unless all of a progress has the right types."""
     counts = (progress.epoch, progress.batch)
     if not (
-        isinstance(progress.pictures, str)
+        isinstance(progress.fingerprint, str)
         and all(isinstance(count, int) and count >= 0 for count in counts)
         and isinstance(progress.seconds, int | float)
         and isinstance(progress.history, list)

@@ -30,9 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = [*BENCHMARKS, *BY_NAME_ONLY]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
-    parser.add_argument("--data", type=Path, help="10,000 pictures or more, a folder an artist")
+    parser.add_argument("--data", type=Path, help="10,000 images or more, a folder an artist")
     parser.add_argument("--rounds", type=int, default=defaults.rounds)
-    parser.add_argument("--pictures", type=int, default=defaults.pictures, help="of colorizing")
+    parser.add_argument("--images", type=int, default=defaults.images, help="of colorizing")
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="of quality")
     parser.add_argument("--seeds", type=int, default=defaults.seeds, help="of quality")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks.json"))

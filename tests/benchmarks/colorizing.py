@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_colorize.api import colorize_files, load
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.images import read_picture, write_image
+from keras_colorize.images import read_image, write_image
 from keras_colorize.inference.files import BATCH_SIZE
 from keras_colorize.inference.keras_network import KerasNetwork
 from keras_colorize.inference.prediction import squash
@@ -74,7 +74,7 @@ def _photograph(folder: Path, options: Options) -> list[Row]:
 
 
 def _small(folder: Path, options: Options) -> Row:
-    """One picture by the pretrained model, which is loaded and has colorized before."""
+    """One image by the pretrained model, which is loaded and has colorized before."""
     source, target = folder / "small.jpg", folder / "small-colorized.jpg"
     _write_painting(source, (512, 512), seed=0)
     generator = load()
@@ -90,7 +90,7 @@ def _small(folder: Path, options: Options) -> Row:
 
 def _many(folder: Path, options: Options) -> Row:
     """The pace of files to files, in shares of its slowest stage's pace when that is alone."""
-    sources = [folder / "many" / f"{index:04d}.jpg" for index in range(options.pictures)]
+    sources = [folder / "many" / f"{index:04d}.jpg" for index in range(options.images)]
     sources[0].parent.mkdir()
     for index, path in enumerate(sources):
         _write_painting(path, (512, 512), seed=index)
@@ -113,7 +113,7 @@ def _many(folder: Path, options: Options) -> Row:
     bounds = [sum(s[name] for name in stages) / s["together"] for s in rounds]
     detail = {"seconds": rounds, "sum of the stages : together": statistics.median(bounds)}
     return Row(
-        f"{len(sources)} pictures of 512x512 : slowest stage alone",
+        f"{len(sources)} images of 512x512 : slowest stage alone",
         100 * statistics.median(shares),
         "%",
         ">= 85",
@@ -127,24 +127,24 @@ def _stages(
     """Reading, network and writing, each for itself on all cores."""
     size = generator.input_shape[1]
     predict = KerasNetwork(generator).predict
-    pictures: list = []
+    images: list = []
     colors: list[np.ndarray] = []
 
     def read_one(path: Path) -> tuple:
-        picture = read_picture(path)
-        return picture, squash(picture.rgb, (size, size))
+        image = read_image(path)
+        return image, squash(image.rgb, (size, size))
 
     def write_one(number: int) -> None:
-        picture, _ = pictures[number]
-        recolor(picture.rgb, colors[number])
-        write_image(output / sources[number].name, picture.rgb)
+        image, _ = images[number]
+        recolor(image.rgb, colors[number])
+        write_image(output / sources[number].name, image.rgb)
 
     def read() -> None:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            pictures[:] = threads.map(read_one, sources)
+            images[:] = threads.map(read_one, sources)
 
     def network() -> None:
-        squares = np.stack([square for _, square in pictures])
+        squares = np.stack([square for _, square in images])
         starts = range(0, len(squares), BATCH_SIZE)
         colors[:] = np.concatenate([predict(squares[at : at + BATCH_SIZE]) for at in starts])
 

@@ -15,14 +15,14 @@ from keras_colorize import build, load_recipe
 from keras_colorize.data.pipeline import cache_lab, training_batches
 from keras_colorize.data.sources import load_folder
 from tests.benchmarks.measuring import Options, Row, alternate, medians, speedup
-from tests.benchmarks.training_step import random_pictures
+from tests.benchmarks.training_step import random_images
 
 FILES, BATCH_SIZE, SIZE = 10_000, 32, 32
 WORKERS_OF_THE_ORIGINAL = 4
 
 
 class LabFiles(Dataset):
-    """Pictures as the original reads them, one by one: OpenCV decodes, resizes, converts."""
+    """Images as the original reads them, one by one: OpenCV decodes, resizes, converts."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
@@ -31,7 +31,7 @@ class LabFiles(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Normalized Lab, float32, (3, SIZE, SIZE), half of the pictures mirrored."""
+        """Normalized Lab, float32, (3, SIZE, SIZE), half of the images mirrored."""
         bgr = cv2.imread(str(self.paths[index]))
         bgr = cv2.resize(bgr, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         if random.random() > 0.5:
@@ -44,13 +44,13 @@ class LabFiles(Dataset):
 
 def measure(options: Options) -> list[Row]:
     """All three."""
-    pipelines = {str(count): _pipeline(random_pictures(count)) for count in (10_000, 50_000)}
+    pipelines = {str(count): _pipeline(random_images(count)) for count in (10_000, 50_000)}
     epochs = {count: lambda p=pipeline: _iterate(p) for count, pipeline in pipelines.items()}
     seconds = alternate(epochs, options.rounds)
     return [
         *(
             Row(
-                f"pipeline alone, {count} pictures",
+                f"pipeline alone, {count} images",
                 medians({"": times}, int(count))[""],
                 "images/s",
                 ">= 40000",
@@ -76,7 +76,7 @@ def _iterate(batches: tf.data.Dataset) -> None:
 def _waiting(options: Options) -> Row:
     """The share of an epoch's time in which the faster, bfloat16 step waits for its batch."""
     recipe = load_recipe("paintings_gan_batch_norm", ["training.precision=mixed_bfloat16"])
-    lab_cache = cache_lab(random_pictures(20 * BATCH_SIZE))
+    lab_cache = cache_lab(random_images(20 * BATCH_SIZE))
     batches = build.build_training_batches(recipe, lab_cache, tf.Variable(0), 0)
     step = tf.function(build.build_colorizer(recipe).train_step)
     step(next(iter(batches)))
@@ -98,7 +98,7 @@ def _first_epoch(options: Options, size: int) -> Row:
     """From files of `size` pixels a side: 32 as the original's, or larger ones to be shrunk."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_pictures(folder, size)
+        _write_images(folder, size)
 
         def ours() -> tuple[str, ...]:
             splits = load_folder(folder, SIZE)
@@ -133,10 +133,10 @@ def _first_epoch(options: Options, size: int) -> Row:
     return Row(what, value, "x", ">= 3", detail)
 
 
-def _write_pictures(folder: Path, size: int) -> None:
+def _write_images(folder: Path, size: int) -> None:
     """JPEG files with the grain of photographs: 10,000 to train and one to validate on."""
     grain = np.random.default_rng(1).normal(0, 6, (size, size, 1))
-    for index, picture in enumerate(random_pictures(FILES + 1, size)):
+    for index, image in enumerate(random_images(FILES + 1, size)):
         path = folder / ("validation" if index == FILES else "train") / f"{index:05d}.jpg"
         path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), (picture + grain).clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(path), (image + grain).clip(0, 255).astype(np.uint8))

@@ -32,7 +32,7 @@ def main() -> None:
     from keras_colorize.evaluation.metrics import ciede2000
     from keras_colorize.images import (
         find_images,
-        picture_grid,
+        image_grid,
         read_rgb,
         square_thumbnail,
         write_image,
@@ -60,7 +60,7 @@ def main() -> None:
             keras_colorize.colorize(rgb, generator, vividness=share) for share in (0.0, None, 1.0)
         ]
         columns.append([rgb, cv2.cvtColor(gray, cv2.COLOR_LAB2RGB), *vivid])
-    write_image(arguments.output, picture_grid(list(zip(*columns, strict=True))))
+    write_image(arguments.output, image_grid(list(zip(*columns, strict=True))))
     print(f"{len(names)} images, mean CIEDE2000 {np.mean(errors):.2f}")
 
 

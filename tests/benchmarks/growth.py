@@ -1,4 +1,4 @@
-"""How cost grows: a step's time with batch and image size, an epoch's with the pictures."""
+"""How cost grows: a step's time with batch and image size, an epoch's with the images."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_colorize import build, load_recipe
 from keras_colorize.data.pipeline import cache_lab
 from tests.benchmarks.measuring import Options, Row, alternate
-from tests.benchmarks.training_step import random_pictures, training_epoch
+from tests.benchmarks.training_step import random_images, training_epoch
 
 BATCH_SIZES, IMAGE_SIZES = (16, 32, 64, 128), (32, 64, 128)
 PIXELS = 2**20  # of the steps measured together, which are two at least
@@ -49,7 +49,7 @@ def _epochs(options: Options) -> list[Row]:
     colorizer = build.build_colorizer(recipe)
     sides = {}
     for count in EPOCHS:
-        lab_cache = cache_lab(random_pictures(count))
+        lab_cache = cache_lab(random_images(count))
         batches = build.build_training_batches(recipe, lab_cache, tf.Variable(0), 0)
         sides[str(count)] = lambda data=batches: colorizer.fit(
             data, steps_per_epoch=STEPS_OF_EPOCH, shuffle=False, verbose=0
@@ -60,8 +60,8 @@ def _epochs(options: Options) -> list[Row]:
     for name, times in seconds.items():
         steps = math.ceil(int(name) / batch_size)
         epoch = statistics.median(times) * steps / STEPS_OF_EPOCH
-        rows.append(Row(f"epoch of {name} pictures, extrapolated", epoch, "s", None, times))
+        rows.append(Row(f"epoch of {name} images, extrapolated", epoch, "s", None, times))
     growth = statistics.median(
         a / b for a, b in zip(seconds["50000"], seconds["1000"], strict=True)
     )
-    return [*rows, Row("a step among 50,000 pictures : among 1,000", growth, "x", "<= 1.15")]
+    return [*rows, Row("a step among 50,000 images : among 1,000", growth, "x", "<= 1.15")]

@@ -23,16 +23,16 @@ class Options:
     """What the command line says.
 
     Attributes:
-        data: a folder of pictures, or None for painted scenes.
+        data: a folder of images, or None for painted scenes.
         rounds: how often each side is measured.
-        pictures: how many pictures of 512x512 are colorized.
+        images: how many images of 512x512 are colorized.
         minutes: how long each run of the quality protocol trains.
         seeds: how many runs of each precision it trains.
     """
 
     data: Path | None = None
     rounds: int = 5
-    pictures: int = 1_000
+    images: int = 1_000
     minutes: float = 15.0
     seeds: int = 3
 

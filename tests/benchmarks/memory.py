@@ -1,4 +1,4 @@
-"""Memory of a `fit` on 50,000 pictures of 32x32: an epoch cut short, with all that it leaves."""
+"""Memory of a `fit` on 50,000 images of 32x32: an epoch cut short, with all that it leaves."""
 
 import tempfile
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from tests.benchmarks.measuring import Options, Row, peak_memory, tensorflow_memory
-from tests.benchmarks.training_step import random_pictures
+from tests.benchmarks.training_step import random_images
 
 # The steps of an epoch are alike, so a few will do.
 FIT = """
@@ -29,8 +29,8 @@ def measure(options: Options) -> list[Row]:
         folder = Path(temporary)
         for split, count in COUNTS.items():
             (folder / "data" / split).mkdir(parents=True)
-            for index, picture in enumerate(random_pictures(count)):
-                cv2.imwrite(str(folder / "data" / split / f"{index:05d}.png"), picture)
+            for index, image in enumerate(random_images(count)):
+                cv2.imwrite(str(folder / "data" / split / f"{index:05d}.png"), image)
         overrides = [f"data.path={folder / 'data'}", "training.epochs=1"]
         overrides += [f"data.{split}_images={count}" for split, count in COUNTS.items()]
         for precision in ("float32", "mixed_bfloat16"):
@@ -39,7 +39,7 @@ def measure(options: Options) -> list[Row]:
             detail = {"peak": peak, "TensorFlow": tensorflow}
             rows.append(
                 Row(
-                    f"memory of fit on 50,000 pictures, {precision}",
+                    f"memory of fit on 50,000 images, {precision}",
                     peak - tensorflow,
                     "MiB",
                     "<= 1024",

@@ -69,7 +69,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, lab: Tensor) -> Tensor:
-        """Judges pictures."""
+        """Evaluates images."""
         return self.blocks(_enlarge(lab)).flatten(1)
 
 

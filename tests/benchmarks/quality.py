@@ -16,7 +16,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_colorize import Run, build, load
-from keras_colorize.evaluation.report import judge
+from keras_colorize.evaluation.report import evaluate_colorizers
 from keras_colorize.models import predict_ab
 from tests.benchmarks.measuring import Options, Row
 
@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def measure(options: Options) -> list[Row]:
-    """How much worse bfloat16's best epoch is on the validation pictures, of other artists."""
+    """How much worse bfloat16's best epoch is on the validation images, of other artists."""
     if options.data is None:
         raise SystemExit("quality: needs real paintings, a folder an artist: --data FOLDER")
     figures: dict[str, dict[str, list[float]]] = {
@@ -75,8 +75,8 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _ciede2000(run: Run) -> float:
-    pictures = build.load_pictures(run.recipe.data).validation
+    images = build.load_images(run.recipe.data).validation
     generator = load(run)
     predict = tf.function(lambda lightness: predict_ab(generator, lightness))
-    report = judge(pictures.rgb, pictures.names, {"model": predict})
+    report = evaluate_colorizers(images.rgb, images.names, {"model": predict})
     return report.summary["model"]["ciede2000"]

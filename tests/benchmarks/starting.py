@@ -1,4 +1,4 @@
-"""How long import, `--help` and a first picture take, in processes of their own."""
+"""How long import, `--help` and a first image take, in processes of their own."""
 
 import statistics
 import subprocess

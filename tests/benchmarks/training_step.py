@@ -16,8 +16,8 @@ from tests.benchmarks.pytorch import Step, best_step, original_step
 BATCHES, BATCH_SIZE = 20, 32
 
 
-def random_pictures(count: int, size: int = 32) -> np.ndarray:
-    """uint8, shape (count, size, size, 3): smooth in places, as pictures are."""
+def random_images(count: int, size: int = 32) -> np.ndarray:
+    """uint8, shape (count, size, size, 3): smooth in places, as images are."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, size // 8, size // 8, 3), np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
@@ -28,7 +28,7 @@ def training_epoch(
     """An epoch of `fit` on the paintings' recipe, without its callbacks."""
     settings = (f"data.image_size={size}", f"training.batch_size={batch_size}", *overrides)
     recipe = load_recipe("paintings_gan_batch_norm", settings)
-    lab_cache = cache_lab(random_pictures(batches * batch_size, size))
+    lab_cache = cache_lab(random_images(batches * batch_size, size))
     pipeline = build.build_training_batches(recipe, lab_cache, tf.Variable(0), 0)
     colorizer = build.build_colorizer(recipe)
     return lambda: colorizer.fit(pipeline, shuffle=False, verbose=0) and None
@@ -36,8 +36,8 @@ def training_epoch(
 
 def _torch_epoch(make_step: Callable[[], Step]) -> Callable[[], None]:
     step = make_step()
-    pictures = random_pictures(BATCHES * BATCH_SIZE)
-    lab = np.concatenate([part.numpy() for part in normalize(pictures)], axis=-1)
+    images = random_images(BATCHES * BATCH_SIZE)
+    lab = np.concatenate([part.numpy() for part in normalize(images)], axis=-1)
     batches = torch.from_numpy(lab.transpose(0, 3, 1, 2).copy()).split(BATCH_SIZE)
 
     def epoch() -> None:

@@ -241,7 +241,7 @@ def test_long_cells_are_cut_in_messages(tmp_path):
     ]
     address, subset, too_long = read_annotations(annotate(tmp_path / "a.csv", rows)).bad_rows
     assert address.endswith(
-        "row 2: bad address '" + 80 * "x" + "...' (only http and https are fetched)"
+        "row 2: bad address '" + 80 * "x" + "...' (only http and https are supported)"
     )
     assert subset.endswith(
         "row 3: unknown subset '" + 80 * "x" + "...'; use one of train validation test"
@@ -329,7 +329,9 @@ def test_every_behaviour_of_a_server(tmp_path, server):
     ok = tmp_path / "out" / listed["ok/1.jpg"]["file"]
     assert ok.read_bytes() == picture("/ok/1.jpg")
 
-    assert (summary.rows, summary.pictures) == (23, 22)
+    assert (summary.rows, summary.images) == (23, 22)
+    with pytest.warns(DeprecationWarning, match=r"FetchSummary\.pictures is now"):
+        assert summary.pictures == 22
     assert (summary.done, summary.gone, summary.failed, summary.already_there) == (8, 2, 12, 0)
     assert seen == [(count, 22) for count in range(23)]
     first, second = server.requests("/busy/1.jpg")
@@ -407,7 +409,7 @@ def test_host_that_asks_to_wait_for_long_is_left_alone(tmp_path, server):
     summary = fetch(file, tmp_path / "out", connections=1)
     assert (summary.done, summary.failed) == (1, 3)
     assert len(server.log) == 2
-    assert "asks to wait 86" in manifest(tmp_path / "out")["ok/3.jpg"]["reason"]
+    assert "requires a wait of 86" in manifest(tmp_path / "out")["ok/3.jpg"]["reason"]
 
 
 def test_dead_host_fails_after_its_tries(tmp_path):
@@ -574,7 +576,7 @@ def test_picture_of_two_subsets_stays_in_the_first(tmp_path, server):
     address = f"{server.address}/ok/1.jpg"
     rows = [(address, "test", "cow"), (address, "train", "cow"), (address, "validation", "dog")]
     summary = fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out")
-    assert (summary.rows, summary.pictures, summary.done) == (3, 1, 1)
+    assert (summary.rows, summary.images, summary.done) == (3, 1, 1)
     assert [path.parent.name for path in pictures(tmp_path / "out")] == ["test"]
     assert len(server.log) == 1
     assert manifest(tmp_path / "out")["ok/1.jpg"]["labels"] == "cow dog"
@@ -658,13 +660,13 @@ def test_folder_made_otherwise_is_refused(tmp_path, server):
     assert len(manifest(out)) == 3
     with pytest.raises(ColorizeError, match="was made with resize None, not 32"):
         fetch(tmp_path / "more.csv", out, resize=32)
-    with pytest.raises(ColorizeError, match=r"holds 1 pictures that .*fewer\.csv does not name"):
+    with pytest.raises(ColorizeError, match=r"holds 1 images that .*fewer\.csv does not name"):
         fetch(annotate(tmp_path / "fewer.csv", rows[1:]), out)
     moved = [(rows[0][0], "test", ""), *rows[1:]]
     with pytest.raises(ColorizeError, match="or in another subset"):
         fetch(annotate(tmp_path / "moved.csv", moved), out)
     (out / "manifest.sqlite").unlink()
-    with pytest.raises(ColorizeError, match="holds pictures but no manifest"):
+    with pytest.raises(ColorizeError, match="holds images but no manifest"):
         fetch(tmp_path / "more.csv", out)
     (out / "manifest.sqlite").write_text("This is no database." * 100)
     with pytest.raises(ColorizeError, match="manifest cannot be used"):
@@ -782,7 +784,7 @@ def test_second_process_is_refused_and_a_reader_is_not(tmp_path, server):
     file = annotate(tmp_path / "a.csv", rows)
     with start(file, tmp_path / "out", "--rate=10") as first:
         wait_for(lambda: server.log)
-        with pytest.raises(ColorizeError, match="another process is fetching into it"):
+        with pytest.raises(ColorizeError, match="another process is downloading into it"):
             fetch(file, tmp_path / "out")
         with sqlite3.connect(tmp_path / "out" / "manifest.sqlite") as database:
             assert database.execute("SELECT COUNT(*) FROM pictures").fetchone() == (30,)

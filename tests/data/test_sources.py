@@ -188,7 +188,7 @@ def test_without_a_test_folder_train_is_not_tested_on(tmp_path):
 def test_pictures_beside_a_train_folder_are_left_out_with_a_warning(tmp_path):
     write_many(tmp_path / "train", 40)
     write_many(tmp_path / "previews", 3)
-    with pytest.warns(UserWarning, match="3 of 43 pictures are outside train/"):
+    with pytest.warns(UserWarning, match="3 of 43 images are outside train/"):
         splits = load_folder(tmp_path, 8)
     assert len(splits.train) + len(splits.validation) == 40
 
@@ -210,7 +210,7 @@ def test_bad_files_are_named_in_one_warning_and_skipped(tmp_path):
     (warning,) = caught
     assert warning.filename == __file__
     message = str(warning.message)
-    assert message.startswith(f"{tmp_path}: unreadable pictures skipped: 4 (")
+    assert message.startswith(f"{tmp_path}: unreadable images skipped: 4 (")
     assert sum(name in message for name in bad) == 3 and message.endswith(", ...)")
 
 
@@ -290,7 +290,7 @@ def test_a_folder_that_is_none_or_holds_no_picture_is_an_error(tmp_path, load):
     with pytest.raises(ColorizeError, match=r"one\.png: not a folder"):
         load(write(tmp_path / "elsewhere/one.png"), 8)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ColorizeError, match=r"empty: no picture in it \(\.jpg"):
+    with pytest.raises(ColorizeError, match=r"empty: no image in it \(\.jpg"):
         load(tmp_path / "empty", 8)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.jpg").write_text("no")
@@ -305,7 +305,7 @@ def test_no_picture_left_for_a_split_is_an_error(tmp_path):
     with pytest.raises(ColorizeError, match="to train on: of 1 found, 0 are unreadable and 1 gray"):
         load_folder(tmp_path / "gray", 8)
     write_many(tmp_path / "few", 3)
-    with pytest.raises(ColorizeError, match="no picture left to validate on: of 3 found"):
+    with pytest.raises(ColorizeError, match="no image left to validate on: of 3 found"):
         load_folder(tmp_path / "few", 8, validation_share=1e-9)
 
 

@@ -13,7 +13,7 @@ import skimage.color
 from keras_colorize import color
 from keras_colorize.errors import ColorizeError
 from keras_colorize.evaluation import metrics
-from keras_colorize.evaluation.report import judge
+from keras_colorize.evaluation.report import evaluate_colorizers
 
 
 def leave_gray(lightness):
@@ -43,7 +43,7 @@ def names_of(pictures):
 @pytest.fixture(scope="module")
 def report(photographs):
     colorizers = {"by_lightness": by_lightness, "original": all_knowing(photographs)}
-    return judge(photographs, names_of(photographs), colorizers, batch_size=50)
+    return evaluate_colorizers(photographs, names_of(photographs), colorizers, batch_size=50)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def by_hand(photographs):
 class TestScores:
     def test_gray_baseline_of_red(self):
         red = np.full((1, 16, 16, 3), (255, 0, 0), np.uint8)
-        report = judge(red, ["red"], {})
+        report = evaluate_colorizers(red, ["red"], {})
         scores = report.summary["gray"]
         # Lab of red is (53.2406, 80.0923, 67.2027); the nearest 8-bit gray, 127, has L 53.193.
         assert scores["l1"] == pytest.approx((80.0923 + 67.2027) / 2 / 127, abs=1e-5)
@@ -116,12 +116,14 @@ class TestScores:
 
     def test_the_batch_size_changes_nothing(self, photographs):
         few = photographs[:4]
-        pairs, together = (judge(few, names_of(few), {"sepia": sepia}, size) for size in (2, None))
+        pairs, together = (
+            evaluate_colorizers(few, names_of(few), {"sepia": sepia}, size) for size in (2, None)
+        )
         for metric, value in pairs.summary["sepia"].items():
             assert value == pytest.approx(together.summary["sepia"][metric], rel=1e-5)
 
     def test_one_tiny_picture_of_any_shape(self):
-        report = judge(np.full((1, 2, 3, 3), 77, np.uint8), ["dot"], {"sepia": sepia})
+        report = evaluate_colorizers(np.full((1, 2, 3, 3), 77, np.uint8), ["dot"], {"sepia": sepia})
         assert report.summary["gray"]["ssim"] == pytest.approx(1.0)
         assert report.summary["sepia"]["ciede2000"] > 5.0
         assert report.examples == {"best": [0], "median": [0], "worst": [0]}
@@ -136,13 +138,15 @@ class TestExamples:
         assert report.examples["median"] == ranking[93:99].tolist()
         assert report.examples["worst"] == ranking[:-7:-1].tolist()
 
-    def test_pictures(self, report, photographs, by_hand):
+    def test_example_images(self, report, photographs, by_hand):
         index = report.examples["worst"][0]
-        original, gray, by_lightness, all_known = report.pictures[index]
+        original, gray, by_lightness, all_known = report.example_images[index]
         np.testing.assert_array_equal(original, photographs[index])
         assert gray.max(axis=-1).astype(int).max() == gray.min(axis=-1).max()
         np.testing.assert_allclose(by_lightness.astype(int), by_hand[0][index], atol=1)
         np.testing.assert_array_equal(all_known, original)
+        with pytest.warns(DeprecationWarning, match=r"Report\.pictures is now"):
+            assert report.pictures is report.example_images
 
 
 class TestTable:
@@ -158,7 +162,9 @@ class TestTable:
 
     def test_many_models_in_blocks_with_the_baseline(self, photographs):
         models = [f"runs/some_rather_long_model_name/models/epoch-{n:04}.keras" for n in range(5)]
-        table = judge(photographs[:2], ["a", "b"], dict.fromkeys(models, sepia)).table()
+        table = evaluate_colorizers(
+            photographs[:2], ["a", "b"], dict.fromkeys(models, sepia)
+        ).table()
         assert max(map(len, table.splitlines())) <= 100
         headers = [line for line in table.splitlines() if line.startswith("2 images")]
         assert all("gray" in header for header in headers)
@@ -166,7 +172,7 @@ class TestTable:
         assert shown == ["0000", "0001", "0002", "0003", "0004"]
 
     def test_baseline_alone(self, photographs):
-        table = judge(photographs[:2], ["a", "b"], {}).table()
+        table = evaluate_colorizers(photographs[:2], ["a", "b"], {}).table()
         assert table.splitlines()[0].split()[-1] == "gray"
 
 
@@ -201,13 +207,15 @@ class TestSave:
     def test_grids_show_every_pixel_as_it_is(self, saved, report, kind):
         grid = cv2.imread(saved / f"{kind}.png", cv2.IMREAD_COLOR_RGB)
         for row, index in enumerate(report.examples[kind]):
-            for column, picture in enumerate(report.pictures[index]):
+            for column, picture in enumerate(report.example_images[index]):
                 top, left = 68 + row * 190, 12 + column * 172
                 cell = grid[top : top + 160, left : left + 160]
                 np.testing.assert_array_equal(cell, picture.repeat(5, 0).repeat(5, 1))
 
     def test_names_of_any_script(self, photographs, tmp_path):
-        judge(photographs[:2], ["浮世絵/富士.png", "$1 and $x_$.png"], {}).save(tmp_path)
+        evaluate_colorizers(photographs[:2], ["浮世絵/富士.png", "$1 and $x_$.png"], {}).save(
+            tmp_path
+        )
         assert cv2.imread(tmp_path / "best.png").shape[:2] == (68 + 2 * 190, 12 + 2 * 172)
         assert "浮世絵/富士.png,gray," in (tmp_path / "images.csv").read_text(encoding="utf-8")
 
@@ -232,15 +240,15 @@ class TestBadInput:
     )
     def test_pictures(self, pictures, names, message):
         with pytest.raises(ColorizeError, match=message):
-            judge(pictures, names, {"sepia": sepia})
+            evaluate_colorizers(pictures, names, {"sepia": sepia})
 
     def test_a_model_called_as_the_baseline(self):
         with pytest.raises(ColorizeError, match="'gray' is the baseline"):
-            judge(self.pictures, ["a", "b"], {"gray": sepia})
+            evaluate_colorizers(self.pictures, ["a", "b"], {"gray": sepia})
 
     def test_ab_of_another_shape(self):
         with pytest.raises(ColorizeError, match=r"m: .* \(2, 8, 8, 2\) \(got \(2, 8, 8, 1\)\)"):
-            judge(self.pictures, ["a", "b"], {"m": lambda lightness: lightness})
+            evaluate_colorizers(self.pictures, ["a", "b"], {"m": lambda lightness: lightness})
 
     def test_ab_that_is_not_finite(self):
         def diverged(lightness):
@@ -249,7 +257,7 @@ class TestBadInput:
             return ab
 
         with pytest.raises(ColorizeError, match=r"m: .* not finite, first for b"):
-            judge(self.pictures, ["a", "b"], {"m": diverged})
+            evaluate_colorizers(self.pictures, ["a", "b"], {"m": diverged})
 
 
 class TestNotebook:
@@ -266,14 +274,14 @@ class TestNotebook:
         pngs = [base64.b64decode(png) for png in re.findall(r"png;base64,([^\"]+)", html)]
         assert len(pngs) == len(report.examples) == 3
         grid = cv2.imdecode(np.frombuffer(pngs[0], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        original = report.pictures[report.examples["best"][0]][0]
+        original = report.example_images[report.examples["best"][0]][0]
         scale = max(1, 96 // original.shape[1])
         height, width = (side * scale for side in original.shape[:2])
         large = original.repeat(scale, axis=0).repeat(scale, axis=1)
         np.testing.assert_array_equal(grid[2 : 2 + height, 2 : 2 + width], large)
 
     def test_names_are_no_html(self, photographs):
-        html = judge(photographs[:1], ["a"], {"<b>": by_lightness})._repr_html_()
+        html = evaluate_colorizers(photographs[:1], ["a"], {"<b>": by_lightness})._repr_html_()
         assert "<b>" not in html and html.count("&lt;b&gt;") == 7
 
     def test_dataframe(self, report):

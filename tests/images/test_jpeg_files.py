@@ -7,7 +7,7 @@ from image_files import RGB, SMOOTH, encode, exif, flat_jpeg, segment
 from PIL import Image
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_picture, read_rgb
+from keras_colorize.images import read_image, read_rgb
 
 NOISE = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 PLAIN = encode(NOISE, "JPEG", quality=90)
@@ -42,9 +42,9 @@ def test_damage_is_told_and_can_be_allowed(name, tmp_path, capfd):
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
     with pytest.raises(ColorizeError, match=rf"photo\.jpg: cannot be read \({reason}"):
-        read_picture(path)
+        read_image(path)
     with pytest.warns(UserWarning, match=rf"photo\.jpg: {reason}.*; what can be read of it"):
-        picture = read_picture(path, allow_damaged=True)
+        picture = read_image(path, allow_damaged=True)
     original = read_rgb(PLAIN) if len(picture.rgb) == 64 else SMOOTH
     # What stands before the damage is there.
     np.testing.assert_allclose(picture.rgb[:8], original[:8], atol=40)
@@ -55,7 +55,7 @@ def test_what_libjpeg_cannot_start_on_is_refused(capfd):
     for data in (PLAIN[:100], PLAIN[:300], PLAIN[:2] + segment(0xFE, b"x" * 9)):
         for allow in (False, True):
             with pytest.raises(ColorizeError, match=r"truncated|damaged"):
-                read_picture(data, allow_damaged=allow)
+                read_image(data, allow_damaged=allow)
     assert capfd.readouterr() == ("", "")
 
 
@@ -104,7 +104,7 @@ def test_lossless_jpeg():
 def test_12_bits_are_refused_by_name():
     data = PLAIN.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
     with pytest.raises(ColorizeError, match="JPEG of 12 bits a channel"):
-        read_picture(data)
+        read_image(data)
 
 
 @pytest.mark.parametrize("broken", [exif()[:30], b"II*\0\xff\xff\xff\x7f", b"", b"junk" * 9])
@@ -112,4 +112,4 @@ def test_broken_exif_data_is_silent(broken):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data = PLAIN[:2] + segment(0xE1, b"Exif\0\0" + broken) + PLAIN[2:]
-        np.testing.assert_array_equal(read_picture(data).rgb, read_rgb(PLAIN))
+        np.testing.assert_array_equal(read_image(data).rgb, read_rgb(PLAIN))

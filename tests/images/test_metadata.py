@@ -7,7 +7,7 @@ import tifffile
 from image_files import RGB, chunk, encode, exif, segment, tiff
 from PIL import Image, ImageOps
 
-from keras_colorize.images import Metadata, encode_image, read_picture, write_image
+from keras_colorize.images import Metadata, encode_image, read_image, write_image
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="6"/></x:xmpmeta>'
 UPRIGHT_XMP = XMP.replace(b'"6"', b'"1"')
@@ -21,7 +21,7 @@ def test_a_jpeg_keeps_its_metadata(tmp_path, order):
     original = exif(6, THUMBNAIL, order)
     extra = [segment(0xE1, b"Exif\0\0" + original), segment(0xFE, "Zürich".encode())]
     extra.append(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP))
-    picture = read_picture(data[:20] + b"".join(extra) + data[20:])
+    picture = read_image(data[:20] + b"".join(extra) + data[20:])
     assert picture.rgb.shape == (17, 12, 3)
     kept = picture.metadata
     assert (kept.comment, kept.dpi, kept.xmp) == ("Zürich", (72.0, 72.0), UPRIGHT_XMP)
@@ -43,10 +43,10 @@ def test_a_jpeg_keeps_its_metadata(tmp_path, order):
 def test_exif_data_goes_from_format_to_format(suffix, order):
     source = Metadata(exif=exif(1, order=order), xmp=UPRIGHT_XMP)
     data = encode_image(suffix, RGB, metadata=source)
-    metadata = read_picture(data).metadata
+    metadata = read_image(data).metadata
     if suffix != ".jxl":  # Its plugin does not read XMP.
         assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
-    again = read_picture(encode_image(".jpg", RGB, metadata=metadata)).metadata
+    again = read_image(encode_image(".jpg", RGB, metadata=metadata)).metadata
     with Image.open(io.BytesIO(encode_image(".jpg", RGB, metadata=again))) as image:
         tags = image.getexif()
         assert tags[0x010F] == "Camera"
@@ -57,7 +57,7 @@ def test_exif_data_goes_from_format_to_format(suffix, order):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])
 def test_resolution(suffix):
     data = encode_image(suffix, RGB, metadata=Metadata(dpi=(300.0, 150.0)))
-    np.testing.assert_allclose(read_picture(data).metadata.dpi, (300, 150), rtol=1e-3)
+    np.testing.assert_allclose(read_image(data).metadata.dpi, (300, 150), rtol=1e-3)
     with Image.open(io.BytesIO(data)) as image:
         np.testing.assert_allclose(
             [float(side) for side in image.info["dpi"]], (300, 150), rtol=1e-3
@@ -66,7 +66,7 @@ def test_resolution(suffix):
 
 def test_resolution_of_exif_data_and_of_a_turned_image():
     data = encode(RGB, "JPEG", exif=b"Exif\0\0" + exif(6))
-    assert read_picture(data).metadata.dpi == (300, 300)
+    assert read_image(data).metadata.dpi == (300, 300)
     turned = tiff(
         RGB,
         photometric="rgb",
@@ -74,7 +74,7 @@ def test_resolution_of_exif_data_and_of_a_turned_image():
         resolutionunit=3,
         extratags=[(274, 3, 1, 6, True)],
     )
-    np.testing.assert_allclose(read_picture(turned).metadata.dpi, (254, 508))
+    np.testing.assert_allclose(read_image(turned).metadata.dpi, (254, 508))
 
 
 def test_texts_of_a_png(tmp_path):
@@ -83,7 +83,7 @@ def test_texts_of_a_png(tmp_path):
     packed = b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 2000)
     chunks = chunk(b"tEXt", b"Author\0nobody") + chunk(*packed)
     chunks += chunk(b"iTXt", b"Title\0\0\0\0\0" + "Über".encode())
-    metadata = read_picture(data[:33] + chunks + data[33:]).metadata
+    metadata = read_image(data[:33] + chunks + data[33:]).metadata
     assert metadata.text == texts
     write_image(tmp_path / "a.png", RGB, metadata=metadata)
     with Image.open(tmp_path / "a.png") as image:
@@ -93,7 +93,7 @@ def test_texts_of_a_png(tmp_path):
 @pytest.mark.parametrize("suffix", [".jpg", ".gif", ".tif"])
 def test_comments(suffix):
     data = encode_image(suffix, RGB, metadata=Metadata(comment="by hand"))
-    assert read_picture(data).metadata.comment == "by hand"
+    assert read_image(data).metadata.comment == "by hand"
 
 
 def test_a_tiff_with_exif_directories_is_read_by_others(tmp_path):
@@ -106,11 +106,11 @@ def test_a_tiff_with_exif_directories_is_read_by_others(tmp_path):
 def test_orientation_that_only_xmp_tells():
     mark = b"http://ns.adobe.com/xap/1.0/\0"
     data = encode(RGB, "JPEG")
-    picture = read_picture(data[:20] + segment(0xE1, mark + XMP) + data[20:])
+    picture = read_image(data[:20] + segment(0xE1, mark + XMP) + data[20:])
     assert picture.rgb.shape == (17, 12, 3)
 
 
 def test_metadata_that_no_jpeg_can_hold_is_left_out():
     huge = Metadata(exif=exif(1) + bytes(70000), comment="short")
-    metadata = read_picture(encode_image(".jpg", RGB, metadata=huge)).metadata
+    metadata = read_image(encode_image(".jpg", RGB, metadata=huge)).metadata
     assert (metadata.exif, metadata.comment) == (b"", "short")

@@ -12,14 +12,14 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.images import (
     count_pages,
     find_images,
-    picture_size,
-    read_picture,
+    read_image,
+    read_image_size,
     read_rgb,
     unread_suffixes,
     write_image,
 )
 
-READERS = [read_picture, read_rgb, picture_size, count_pages]
+READERS = [read_image, read_rgb, read_image_size, count_pages]
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_odd_files_cost_only_themselves(odd_files):
 )
 def test_limits_are_told_by_the_header(data, reason, tmp_path):
     (tmp_path / "a").write_bytes(data)
-    for read in (read_picture, picture_size):
-        if reason != "damaged" or read is read_picture:
+    for read in (read_image, read_image_size):
+        if reason != "damaged" or read is read_image:
             with pytest.raises(ColorizeError, match=reason):
                 read(tmp_path / "a")
 
@@ -98,7 +98,7 @@ def test_jpeg_xl_tells_its_size_before_it_is_decoded(tmp_path):
     for size in ((64, 48), (300, 7), (8, 8), (31, 500)):
         path = tmp_path / "a.jxl"
         write_image(path, np.zeros((size[1], size[0], 3), np.uint8))
-        assert picture_size(path) == size
+        assert read_image_size(path) == size
     with pytest.raises(ColorizeError, match="0 megapixels; at most 0"):
         read_rgb(path, max_pixels=100)
 
@@ -115,10 +115,10 @@ def test_messages_have_one_line_and_an_end(tmp_path):
     path = tmp_path / "two\nlines\x1b[31m.png"
     path.write_bytes(b"text")
     with pytest.raises(ColorizeError) as raised:
-        read_picture(path)
+        read_image(path)
     assert str(raised.value).startswith(f"{tmp_path}/two\\nlines\\x1b[31m.png: cannot be read (")
     with pytest.raises(ColorizeError) as raised:
-        read_picture("x" * 5000)
+        read_image("x" * 5000)
     assert len(str(raised.value)) < 1300
     with pytest.raises(ColorizeError) as raised:
         write_image(tmp_path / "a\nb.psd", RGB)
@@ -127,7 +127,7 @@ def test_messages_have_one_line_and_an_end(tmp_path):
 
 def test_nul_in_a_name():
     with pytest.raises(ColorizeError, match="cannot be read"):
-        read_picture("a\0b.png")
+        read_image("a\0b.png")
 
 
 def test_memory_of_a_large_image_is_bounded():

@@ -8,14 +8,14 @@ from PIL import Image
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import (
-    Picture,
+    RgbImage,
     content_suffix,
     count_pages,
     encode_image,
     frame_durations,
     is_gray,
-    picture_size,
-    read_picture,
+    read_image,
+    read_image_size,
     write_image,
     write_pages,
 )
@@ -42,24 +42,24 @@ def test_animations_are_read_and_written(tmp_path, image_format):
     for _ in range(2):
         assert count_pages(path) == 3
         assert frame_durations(path) == durations
-        pictures = [read_picture(path, page=page) for page in range(3)]
+        pictures = [read_image(path, page=page) for page in range(3)]
         for picture, frame in zip(pictures, FRAMES, strict=True):
             np.testing.assert_allclose(picture.rgb, frame, atol=8)
         with pytest.raises(ColorizeError, match="it has no page 4"):
-            read_picture(path, page=3)
+            read_image(path, page=3)
         write_pages(path, pictures, durations=durations)
 
 
 def test_pages_of_a_tiff(tmp_path):
     path = tmp_path / "a.tif"
-    write_pages(path, iter([Picture(RGB16), Picture(RGB[:5], ALPHA[:5])]))
+    write_pages(path, iter([RgbImage(RGB16), RgbImage(RGB[:5], ALPHA[:5])]))
     assert count_pages(path) == 2 and frame_durations(path) == [0, 0]
-    np.testing.assert_array_equal(read_picture(path).rgb, RGB16)
-    second = read_picture(path, page=1)
+    np.testing.assert_array_equal(read_image(path).rgb, RGB16)
+    second = read_image(path, page=1)
     np.testing.assert_array_equal(second.rgb, RGB[:5])
     np.testing.assert_array_equal(second.alpha, ALPHA[:5])
     with pytest.raises(ColorizeError, match="it has no page 3"):
-        read_picture(path, page=2)
+        read_image(path, page=2)
 
 
 def test_a_thumbnail_in_a_tiff_is_no_page(tmp_path):
@@ -68,21 +68,21 @@ def test_a_thumbnail_in_a_tiff_is_no_page(tmp_path):
         writer.write(RGB[:2], photometric="rgb", subfiletype=1)
         writer.write(RGB, photometric="rgb")
     assert count_pages(path) == 1
-    assert picture_size(path) == (17, 12)
-    np.testing.assert_array_equal(read_picture(path).rgb, RGB)
+    assert read_image_size(path) == (17, 12)
+    np.testing.assert_array_equal(read_image(path).rgb, RGB)
 
 
 def test_pages_that_cannot_be_written(tmp_path):
-    pictures = [Picture(FRAMES[0]), Picture(FRAMES[1])]
+    pictures = [RgbImage(FRAMES[0]), RgbImage(FRAMES[1])]
     with pytest.raises(ColorizeError, match=r"a\.jpg: JPEG holds a single image"):
         write_pages(tmp_path / "a.jpg", pictures)
     with pytest.raises(ColorizeError, match=r"a\.gif: frames must have one size"):
-        write_pages(tmp_path / "a.gif", [pictures[0], Picture(RGB)])
+        write_pages(tmp_path / "a.gif", [pictures[0], RgbImage(RGB)])
     with pytest.raises(ColorizeError, match=r"2 frames, but 1 durations"):
         write_pages(tmp_path / "a.gif", pictures, durations=[5])
     assert list(tmp_path.iterdir()) == []
     write_pages(tmp_path / "a.jpg", pictures[:1])
-    assert picture_size(tmp_path / "a.jpg") == (14, 9)
+    assert read_image_size(tmp_path / "a.jpg") == (14, 9)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".jp2", ".avif", ".heic", ".jxl"])
@@ -93,8 +93,8 @@ def test_more_formats(tmp_path, suffix, with_alpha):
     path = tmp_path / f"named.anything{suffix}"
     write_image(path, SMOOTH, alpha if with_alpha else None)
     assert content_suffix(path) == suffix
-    assert picture_size(path) == (64, 48)
-    picture = read_picture(path)
+    assert read_image_size(path) == (64, 48)
+    picture = read_image(path)
     np.testing.assert_allclose(picture.rgb[9:].astype(int), SMOOTH[9:], atol=40)
     if with_alpha:
         np.testing.assert_allclose(picture.alpha, alpha, atol=2)
@@ -110,7 +110,7 @@ def test_orientation_is_applied_once(image_format):
     data = encode(SMOOTH, image_format, exif=exif(6))
     # The encoders move the orientation to the format's own place, or leave it in EXIF alone.
     upright = (48, 64, 3) if image_format == "JXL" else (64, 48, 3)
-    assert read_picture(data).rgb.shape == upright
+    assert read_image(data).rgb.shape == upright
 
 
 def test_a_missing_plugin_is_named(tmp_path, monkeypatch):
@@ -130,7 +130,7 @@ def test_a_missing_plugin_is_named(tmp_path, monkeypatch):
         with pytest.raises(
             ColorizeError, match=r"a\.jxl: .*pip install 'keras-colorize\[formats\]'"
         ):
-            read_picture(tmp_path / "a.jxl")
+            read_image(tmp_path / "a.jxl")
         with pytest.raises(ColorizeError, match=r"b\.heic: .*pip install"):
             write_image(tmp_path / "b.heic", SMOOTH)
     finally:
@@ -147,13 +147,13 @@ def test_content_suffix():
 
 def test_is_gray():
     gray = np.repeat(RGB[..., :1], 3, axis=2)
-    assert is_gray(Picture(gray)) and is_gray(Picture(gray.astype(np.uint16) * 257))
+    assert is_gray(RgbImage(gray)) and is_gray(RgbImage(gray.astype(np.uint16) * 257))
     compressed = encode(gray, "JPEG", quality=40)
-    assert is_gray(read_picture(compressed))
+    assert is_gray(read_image(compressed))
     tinted = gray.copy()
     tinted[3, 3] = (100, 100, 110)
-    assert not is_gray(Picture(tinted))
-    assert not is_gray(Picture(RGB))
+    assert not is_gray(RgbImage(tinted))
+    assert not is_gray(RgbImage(RGB))
 
 
 @pytest.mark.parametrize("quality", [0, 101])

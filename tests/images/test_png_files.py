@@ -6,7 +6,7 @@ from image_files import ALPHA16, RGB, RGB16, SMOOTH, chunk, encode, png
 from PIL import Image
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import count_pages, read_picture, read_rgb
+from keras_colorize.images import count_pages, read_image, read_rgb
 
 SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 P3_PRIMARIES = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
@@ -19,7 +19,7 @@ def test_transparent_gray(bits):
     most = 2**bits - 1
     row = int("".join(f"{value % (most + 1):0{bits}b}" for value in range(8)), 2)
     data = png(8, 1, bits, 0, [row.to_bytes(bits)], [(b"tRNS", struct.pack(">H", 1))])
-    picture = read_picture(data)
+    picture = read_image(data)
     gray = np.arange(8) % (most + 1)
     np.testing.assert_array_equal(picture.rgb[0, :, 0], gray * (255 // most))
     np.testing.assert_array_equal(picture.alpha[0], np.where(gray == 1, 0, 255))
@@ -28,7 +28,7 @@ def test_transparent_gray(bits):
 def test_transparent_color_of_16_bits():
     rows = [RGB16[:1].astype(">u2").tobytes()]
     key = struct.pack(">3H", *RGB16[0, 3].tolist())
-    picture = read_picture(png(17, 1, 16, 2, rows, [(b"tRNS", key)]))
+    picture = read_image(png(17, 1, 16, 2, rows, [(b"tRNS", key)]))
     np.testing.assert_array_equal(picture.rgb, RGB16[:1])
     np.testing.assert_array_equal(picture.alpha[0] == 0, np.arange(17) == 3)
 
@@ -41,7 +41,7 @@ def test_16_bits_interlaced():
     passes += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     for top, left, down, across in passes:
         rows += [row.tobytes() for row in rgba[top::down, left::across] if row.size]
-    picture = read_picture(png(17, 12, 16, 6, rows, interlace=1))
+    picture = read_image(png(17, 12, 16, 6, rows, interlace=1))
     np.testing.assert_array_equal(picture.rgb, RGB16)
     np.testing.assert_array_equal(picture.alpha, ALPHA16)
 
@@ -64,9 +64,7 @@ def test_gamma_without_a_profile():
         linear = png(52, 1, bits, 0, rows, [(b"gAMA", struct.pack(">I", 100000))])
         unit = RAMP / 255
         expected = np.where(unit > 0.0031308, 1.055 * unit ** (1 / 2.4) - 0.055, 12.92 * unit)
-        np.testing.assert_allclose(
-            read_picture(linear).rgb[..., 0], expected * most, atol=most / 200
-        )
+        np.testing.assert_allclose(read_image(linear).rgb[..., 0], expected * most, atol=most / 200)
 
 
 def test_gamma_and_primaries_that_mean_srgb_change_nothing():
@@ -100,7 +98,7 @@ def test_precedence_of_color_chunks():
 def test_hdr_is_refused_by_name(number, name):
     data = png(4, 1, 8, 2, [COLORS.tobytes()], [(b"cICP", bytes((9, number, 0, 1)))])
     with pytest.raises(ColorizeError, match=rf"HDR colors \({name}\); convert it to SDR"):
-        read_picture(data)
+        read_image(data)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -112,9 +110,9 @@ def test_damaged_files(bits, tmp_path, capfd):
     path = tmp_path / "a.png"
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ColorizeError, match=r"a\.png: cannot be read \(truncated\)"):
-        read_picture(path)
+        read_image(path)
     with pytest.warns(UserWarning, match=r"a\.png: truncated"):
-        picture = read_picture(path, allow_damaged=True)
+        picture = read_image(path, allow_damaged=True)
     np.testing.assert_array_equal(
         picture.rgb[:4], np.frombuffer(pixels, pixels.dtype).reshape(pixels.shape)[:4]
     )

@@ -5,7 +5,7 @@ import pytest
 from image_files import ALPHA, ALPHA16, RGB, RGB16, SMOOTH, encode, raw_tiff, tiff
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_picture, read_rgb
+from keras_colorize.images import read_image, read_rgb
 
 GRAY, GRAY16 = RGB[..., 0], RGB16[..., 0]
 
@@ -30,7 +30,7 @@ def packed_bits(values, bits):
 def test_planes_bits_and_byte_orders(rgb, alpha, options, order):
     samples = planes(rgb, alpha)
     options = {"extrasamples": ["unassalpha"], "planarconfig": "separate", **options}
-    picture = read_picture(tiff(samples, photometric="rgb", byteorder=order, **options))
+    picture = read_image(tiff(samples, photometric="rgb", byteorder=order, **options))
     assert picture.rgb.dtype == rgb.dtype
     np.testing.assert_array_equal(picture.rgb, rgb)
     np.testing.assert_array_equal(picture.alpha, alpha)
@@ -49,7 +49,7 @@ def test_extra_channels(rgb, alpha):
         ):
             samples = np.dstack([colors, *extra])
             options = {"photometric": kind, "extrasamples": extra_kinds, "planarconfig": "contig"}
-            picture = read_picture(tiff(samples, **options))
+            picture = read_image(tiff(samples, **options))
             np.testing.assert_array_equal(picture.rgb, expected)
             np.testing.assert_array_equal(picture.alpha, expected_alpha)
 
@@ -57,9 +57,7 @@ def test_extra_channels(rgb, alpha):
 def test_a_fourth_channel_that_is_not_declared_is_transparency():
     rgba = np.dstack([RGB, ALPHA])
     tags = {"bits": [8] * 4, "samples": 4, "photometric": 2}
-    np.testing.assert_array_equal(
-        read_picture(raw_tiff(17, 12, rgba.tobytes(), **tags)).alpha, ALPHA
-    )
+    np.testing.assert_array_equal(read_image(raw_tiff(17, 12, rgba.tobytes(), **tags)).alpha, ALPHA)
 
 
 @pytest.mark.parametrize("most", [255, 65535])
@@ -71,7 +69,7 @@ def test_premultiplied_transparency(most):
         samples = np.dstack([straight * alpha[..., None], alpha]) * most
         kind = "rgb" if colors.shape[2] == 3 else "minisblack"
         options = {"photometric": kind, "extrasamples": [1], "planarconfig": "contig"}
-        picture = read_picture(tiff(np.rint(samples).astype(dtype), **options))
+        picture = read_image(tiff(np.rint(samples).astype(dtype), **options))
         expected = np.broadcast_to(straight * most, picture.rgb.shape)
         np.testing.assert_allclose(picture.rgb, expected, atol=most * 0.02)
         np.testing.assert_allclose(picture.alpha, alpha * most, atol=0.51)
@@ -84,7 +82,7 @@ def test_unusual_bits(bits, photometric):
     values = np.random.default_rng(bits).integers(0, 2**bits, (4, 8 * channels))
     data = packed_bits(values, bits)
     tags = {"bits": [bits] * channels, "samples": channels, "photometric": photometric}
-    picture = read_picture(raw_tiff(8, 4, data, **tags))
+    picture = read_image(raw_tiff(8, 4, data, **tags))
     most = 255 if bits < 8 else 65535
     expected = np.rint(values.reshape(4, 8, channels) * most / (2**bits - 1))
     expected = most - expected if photometric == 0 else expected
@@ -107,7 +105,7 @@ def test_whole_numbers_of_32_bits_and_real_ones():
     unit = RGB / 255
     whole = np.rint(unit * (2**32 - 1)).astype(np.uint32)
     for samples in (whole, unit.astype(np.float32), unit, unit.astype(np.float16)):
-        rgb = read_picture(tiff(samples, photometric="rgb")).rgb
+        rgb = read_image(tiff(samples, photometric="rgb")).rgb
         assert rgb.dtype == np.uint16
         np.testing.assert_allclose(rgb, unit * 65535, atol=17)
     other_range = (unit * 3000 - 1000).astype(np.float32)
@@ -115,20 +113,20 @@ def test_whole_numbers_of_32_bits_and_real_ones():
     low, high = np.nanmin(other_range), np.nanmax(other_range)
     expected = (np.nan_to_num(other_range, nan=low) - low) / (high - low) * 65535
     np.testing.assert_allclose(
-        read_picture(tiff(other_range, photometric="rgb")).rgb, expected, atol=1
+        read_image(tiff(other_range, photometric="rgb")).rgb, expected, atol=1
     )
 
 
 def test_signed_numbers_go_by_their_bits():
     signed = (GRAY16.astype(np.int32) - 32768).astype(np.int16)
     np.testing.assert_array_equal(
-        read_picture(tiff(signed, photometric="minisblack")).rgb, as_rgb(GRAY16)
+        read_image(tiff(signed, photometric="minisblack")).rgb, as_rgb(GRAY16)
     )
 
 
 def test_16_bit_cmyk_keeps_its_bits():
     cmyk = np.dstack([RGB16, ALPHA16])
-    picture = read_picture(tiff(cmyk, photometric="separated"))
+    picture = read_image(tiff(cmyk, photometric="separated"))
     paper = 1 - cmyk / 65535
     assert picture.rgb.dtype == np.uint16
     np.testing.assert_allclose(picture.rgb, paper[..., :3] * paper[..., 3:] * 65535, atol=0.51)
@@ -165,7 +163,7 @@ def test_cie_lab(bits):
 
 def test_big_tiff_and_orientation():
     data = tiff(RGB16, photometric="rgb", bigtiff=True, extratags=[(274, 3, 1, 6, True)])
-    np.testing.assert_array_equal(read_picture(data).rgb, np.rot90(RGB16, -1))
+    np.testing.assert_array_equal(read_image(data).rgb, np.rot90(RGB16, -1))
 
 
 @pytest.mark.parametrize(
@@ -184,5 +182,5 @@ def test_big_tiff_and_orientation():
 )
 def test_what_is_refused_says_why(data, reason, capfd):
     with pytest.raises(ColorizeError, match=rf"image of \d+ bytes: cannot be read \(.*({reason})"):
-        read_picture(data)
+        read_image(data)
     assert capfd.readouterr() == ("", "")

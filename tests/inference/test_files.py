@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_picture, read_rgb, write_image
+from keras_colorize.images import read_image, read_rgb, write_image
 from keras_colorize.inference import budget, files
 from keras_colorize.inference.arrays import colorize_array
 from keras_colorize.inference.plan import plan
@@ -47,11 +47,11 @@ def test_a_folder_keeps_its_structure_and_each_picture_its_format(folder, tmp_pa
     assert files_below(out) == files_below(folder)
     assert summary.done == [out / path.relative_to(folder) for path in sorted(folder.rglob("*.*"))]
     for name in files_below(folder):
-        source, result = read_picture(folder / name), read_picture(out / name)
+        source, result = read_image(folder / name), read_image(out / name)
         expected = colorize_array(source.rgb, network)
         if name == "photo.jpg":
             write_image(tmp_path / "expected.jpg", expected)
-            expected = read_picture(tmp_path / "expected.jpg").rgb.astype(int)
+            expected = read_image(tmp_path / "expected.jpg").rgb.astype(int)
             assert np.abs(result.rgb - expected).mean() < 0.1
         else:
             # The network's last digit depends on the size of the batch.
@@ -93,7 +93,7 @@ def test_nothing_is_overwritten_without_force(folder, tmp_path, network):
     assert files_below(out) == ["a.png", "deep/c.bmp"]
     assert (out / "a.png").read_bytes() == b"mine"
     assert len(colorize_files([folder], out, network, force=True).done) == 6
-    assert read_picture(out / "a.png").rgb.shape == (40, 60, 3)
+    assert read_image(out / "a.png").rgb.shape == (40, 60, 3)
 
 
 def test_results_inside_the_input_folder_are_not_inputs_of_the_next_call(folder, network):
@@ -141,7 +141,7 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, network
     written = files_below(out)
     assert 5 <= len(written) < 200  # Of those begun, 128 at most.
     for name in written:
-        read_picture(out / name)
+        read_image(out / name)
 
 
 def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
@@ -152,14 +152,14 @@ def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
     held, sums = {}, []
 
     def watched_read(path, **options):
-        picture = read_picture(path, **options)
+        picture = read_image(path, **options)
         number = len(sums)
         held[number] = picture.rgb.shape[0] * picture.rgb.shape[1]
         weakref.finalize(picture.rgb, held.pop, number)
         sums.append(sum(list(held.values())))
         return picture
 
-    monkeypatch.setattr(files, "read_picture", watched_read)
+    monkeypatch.setattr(files, "read_image", watched_read)
     for number in range(20):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
     write_image(folder / "alpha.png", *_with_alpha())

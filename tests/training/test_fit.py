@@ -371,7 +371,7 @@ class TestUse:
         report = keras_colorize.compare([run, last, copy], pictures, size=64)
         assert list(report.summary) == ["gray", "gan", "gan/last", "gan #2"]
         assert report.summary["gan/last"] == report.summary["gan #2"]
-        assert next(iter(report.pictures.values())).shape == (2 + 3, 64, 64, 3)
+        assert next(iter(report.example_images.values())).shape == (2 + 3, 64, 64, 3)
 
     def test_names_that_are_not_utf8(self, run, tmp_path):
         for name in (b"\xff.png", b"b.png"):
@@ -435,7 +435,7 @@ def test_a_full_disk_loses_nothing(run, runs):
     assert not list(full.path.rglob(".*[0-9]"))
 
 
-@pytest.mark.filterwarnings("ignore:.*unreadable pictures skipped")
+@pytest.mark.filterwarnings("ignore:.*unreadable images skipped")
 class TestStopping:
     """SIGINT stops a GAN, SIGTERM a plain CNN on a folder of pictures, both midway."""
 
@@ -498,7 +498,7 @@ class TestStopping:
 
     def test_bad_pictures_are_one_warning(self, stopped):
         run, _, errors = stopped["cnn"]
-        warning = "keras-colorize: warning: {}: unreadable pictures skipped: 1 (train/text.jpg)"
+        warning = "keras-colorize: warning: {}: unreadable images skipped: 1 (train/text.jpg)"
         assert errors[:-1] == [warning.format(run.recipe.data.path)]
         environment = json.loads(run.environment_file.read_text())
         assert environment["pictures"] == {

@@ -140,7 +140,7 @@ class TestHistory:
 
     def save_state(self, run, rows):
         run.state_file.parent.mkdir(exist_ok=True)
-        progress = {"pictures": "", "epoch": len(rows), "batch": 0, "history": rows}
+        progress = {"fingerprint": "", "epoch": len(rows), "batch": 0, "history": rows}
         np.savez(run.state_file, progress=np.array(json.dumps(progress)))
 
     def test_it_is_the_states_if_there_is_one(self, run):

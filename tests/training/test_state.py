@@ -12,7 +12,7 @@ from keras_colorize.training.optimizers import Adam
 from keras_colorize.training.state import Progress, load_state, save_state
 
 PROGRESS = Progress(
-    "these pictures", epoch=2, batch=5, seconds=1.25, history=[{"epoch": 1, "val_l1_loss": 0.1 / 3}]
+    "these images", epoch=2, batch=5, seconds=1.25, history=[{"epoch": 1, "val_l1_loss": 0.1 / 3}]
 )
 
 
@@ -51,6 +51,15 @@ def test_round_trip(state, colorizer):
     assert sum(changed) > 0.8 * len(changed)
 
 
+def test_states_of_earlier_versions_are_read(state, colorizer):
+    path, _ = state
+    with np.load(path) as arrays:
+        progress = json.loads(str(arrays["progress"]))
+    progress["pictures"] = progress.pop("fingerprint")
+    change(path, progress=np.array(json.dumps(progress)))
+    assert load_state(path, colorizer) == PROGRESS
+
+
 def test_training_goes_on_as_it_would_have(state, colorizer, batch):
     path, original = state
     load_state(path, colorizer)
@@ -73,7 +82,7 @@ def test_replaces_the_file_whole(state):
     path, original = state
     save_state(path, original, Progress("others"))
     with np.load(path) as file:
-        assert json.loads(str(file["progress"]))["pictures"] == "others"
+        assert json.loads(str(file["progress"]))["fingerprint"] == "others"
     assert [file.name for file in path.parent.iterdir()] == ["state.npz"]
 
 
@@ -128,9 +137,9 @@ def change(path, **changed):
         ("generator.0", lambda old: old.astype("complex64"), "the state of other networks"),
         ("generator.0", lambda old: old * np.nan, "damaged, not all of generator.0 is finite"),
         ("generator.adam.2", lambda old: old + np.inf, "not all of generator.adam.2 is finite"),
-        ("progress", lambda old: np.array('{"pictures": 3}'), "cannot be read"),
-        ("progress", lambda old: np.array('{"pictures": "", "epoch": 1.5}'), "cannot be read"),
-        ("progress", lambda old: np.array('{"pictures": "", "history": [1]}'), "cannot be read"),
+        ("progress", lambda old: np.array('{"fingerprint": 3}'), "cannot be read"),
+        ("progress", lambda old: np.array('{"fingerprint": "", "epoch": 1.5}'), "cannot be read"),
+        ("progress", lambda old: np.array('{"fingerprint": "", "history": [1]}'), "cannot be read"),
         ("progress", lambda old: np.array("[" * 99_999), "cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The annotation file: spreadsheet rows -> paintings to fetch, and a line for each bad row."""
+"""The annotation file: spreadsheet rows -> paintings to download, and a line for each bad row."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ _MAX_ROWS, _MAX_COLUMNS = 2**20, 256
 
 @dataclass(frozen=True)
 class Painting:
-    """A picture to fetch.
+    """An image to download.
 
     Attributes:
         address: http or https, without a fragment; scheme and host in lower case.
@@ -65,7 +65,7 @@ def read_annotations(path: Path) -> Annotations:
 
     Columns are found by their names in the first row: `Image URL`, `Subset` and `Labels`; values
     may be quoted inside the cell. An address named by several rows is one painting: it stays in
-    the subset that names it first, so that no test picture is trained on, and has the labels of
+    the subset that names it first, so that no test image is trained on, and has the labels of
     all of them.
 
     Args:
@@ -86,7 +86,7 @@ def read_annotations(path: Path) -> Annotations:
             raise ColorizeError(f"{sheet}, row 1: no column {name!r}; got {got}")
     bad_rows = []
     if _LABELS not in header:
-        bad_rows.append(f"{sheet}, row 1: no column {_LABELS!r}; pictures go without labels")
+        bad_rows.append(f"{sheet}, row 1: no column {_LABELS!r}; images go without labels")
 
     rows = 0
     paintings: dict[str, Painting] = {}
@@ -119,7 +119,7 @@ def _painting(values: dict[str, str], row: int) -> Painting:
 
 
 def _checked_address(text: str) -> str:
-    """An address in the form that tells equal ones; a ValueError says what is wrong with it."""
+    """An address in normal form; a ValueError says what is wrong with it."""
     shown = f"bad address {shorten(text)!r}"
     if len(text) > _LONGEST_ADDRESS:
         raise ValueError(f"{shown} (longer than {_LONGEST_ADDRESS} characters)")
@@ -129,7 +129,7 @@ def _checked_address(text: str) -> str:
     except ValueError as error:
         raise ValueError(f"{shown} ({shorten(str(error))})") from error
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{shown} (only http and https are fetched)")
+        raise ValueError(f"{shown} (only http and https are supported)")
     # `urlsplit` drops line ends unasked, so they are looked for in the text.
     if not host or "@" in parts.netloc or " " in text or not text.isprintable():
         raise ValueError(shown)
@@ -172,7 +172,7 @@ def _read_xlsx(path: Path) -> tuple[str, Iterator[Sequence[Any]]]:
 
 
 def _is_too_large(file: io.BytesIO) -> bool:
-    """Whether an archive would take much memory, told without taking it."""
+    """Whether an archive would take much memory, computed without unpacking it."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         # No more is unpacked than the headers say.

@@ -24,7 +24,7 @@ BACKOFF_SECONDS = 1.0
 
 MAX_REDIRECTS = 5
 MAX_PAUSE_SECONDS = 600.0
-"""A host that asks for a longer pause is left alone for the rest of the run."""
+"""A host that requires a longer pause is skipped for the rest of the run."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=30)
 
@@ -57,7 +57,7 @@ def download_all(
     allow_private: bool,
     max_bytes: int,
 ) -> None:
-    """Fetches bodies over http and https and delivers each as it arrives.
+    """Downloads bodies over http and https and delivers each as it arrives.
 
     429, 5xx and broken connections are tried again after exponentially growing, jittered
     waits, or when the server says (Retry-After). Redirects are followed one by one, each by the
@@ -65,7 +65,7 @@ def download_all(
     address connected to could not be checked.
 
     Args:
-        addresses: what to fetch, begun in this order.
+        addresses: what to download, begun in this order.
         deliver: called and awaited for each address, before the same connection's next; an
             exception ends the download and is raised here.
         connections: addresses that are worked on at a time.
@@ -128,7 +128,7 @@ class _RetryableError(Exception):
 
     Attributes:
         host: where it happened.
-        pause: seconds after which the server asked to be asked again; None if it did not.
+        pause: seconds to wait, from the server's Retry-After; None if it sent none.
         busy: whether the host as a whole is to be left alone meanwhile.
     """
 
@@ -157,7 +157,7 @@ class _Client:
         version = importlib.metadata.version("keras-colorize")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(socket_factory=self._open_socket),
-            # Pictures are compressed already; an encoded body could be far larger than it looks.
+            # Images are compressed already; an encoded body could be far larger than it looks.
             headers={"User-Agent": f"keras-colorize/{version}", "Accept-Encoding": "identity"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -195,7 +195,7 @@ class _Client:
             return Missing(gone=False, reason=f"{failure} ({TRIES} tries)")
         except _UnavailableError as error:
             return Missing(gone=isinstance(error, _GoneError), reason=str(error))
-        except Exception as error:  # Whatever a server makes a library raise, the others go on.
+        except Exception as error:  # Of any kind; the other addresses continue.
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             return Missing(gone=False, reason=reason)
 
@@ -209,7 +209,9 @@ class _Client:
                     return answer
                 url = url.join(URL(answer))
                 if url.scheme not in ("http", "https"):
-                    raise _UnavailableError(f"redirected to {url}: only http and https are fetched")
+                    raise _UnavailableError(
+                        f"redirected to {url}: only http and https are supported"
+                    )
         except ValueError as error:  # So yarl and aiohttp report an address they cannot read.
             raise _UnavailableError(f"bad address ({error})") from error
         raise _UnavailableError(f"more than {MAX_REDIRECTS} redirects")
@@ -296,15 +298,17 @@ class _Turns:
     async def wait(self, host: str) -> None:
         """Returns when it is this caller's turn."""
         async with self._locks[host]:
-            # A pause may be asked for while one waits.
+            # Another response may set a pause during the wait.
             while (delay := self._next.get(host, 0.0) - time.monotonic()) > 0:
                 if delay > MAX_PAUSE_SECONDS:
-                    raise _UnavailableError(f"{host} asks to wait {delay:.0f} s; run again later")
+                    raise _UnavailableError(
+                        f"{host} requires a wait of {delay:.0f} s; run again later"
+                    )
                 await asyncio.sleep(delay)
             self._next[host] = time.monotonic() + self._spacing
 
     def pause(self, host: str, seconds: float) -> None:
-        """Lets nobody's turn come for some seconds."""
+        """Blocks requests to this host for some seconds."""
         self._next[host] = max(self._next.get(host, 0.0), time.monotonic() + seconds)
 
 

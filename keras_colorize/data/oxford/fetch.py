@@ -1,4 +1,4 @@
-"""Fetches the Oxford Paintings Dataset into a folder that `fit` takes."""
+"""Downloads the Oxford Paintings Dataset into a folder that `fit` takes."""
 
 import asyncio
 import functools
@@ -19,7 +19,7 @@ import numpy as np
 from keras_colorize.data.oxford.annotations import INSTALL, SUBSETS, read_annotations
 from keras_colorize.data.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
 from keras_colorize.data.reading import Reader
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, warn_renamed
 from keras_colorize.files import locked, whole_file
 from keras_colorize.images import content_suffix, write_image
 
@@ -31,29 +31,35 @@ _LONGEST_JPEG_SIDE = 65_500
 
 @dataclass(frozen=True)
 class FetchSummary:
-    """What a run did; `done` to `failed` add up to `pictures`.
+    """What a run did; `done` to `failed` add up to `images`.
 
     Attributes:
         rows: rows of the annotation file, without the header and blank ones.
         bad_rows: one line for each row left out, naming file, sheet and row.
-        pictures: distinct addresses asked for, `limit` at most.
-        done: fetched by this run.
-        already_there: fetched by an earlier one.
-        duplicates: left out, since a picture of another subset has the same bytes.
-        gone: the server has them no more (404, 410); they are not asked for again.
-        failed: not got; the next run tries again.
-        manifest: the file that says what became of each, and why.
+        images: distinct addresses to download, `limit` at most.
+        done: downloaded by this run.
+        already_there: downloaded by an earlier one.
+        duplicates: left out, since an image of another subset has the same bytes.
+        gone: the server no longer has them (404, 410); they are not requested again.
+        failed: not downloaded; the next run tries again.
+        manifest: the file with the status of each, and the reason.
     """
 
     rows: int
     bad_rows: tuple[str, ...]
-    pictures: int
+    images: int
     done: int
     already_there: int
     duplicates: int
     gone: int
     failed: int
     manifest: Path
+
+    @property
+    def pictures(self) -> int:
+        """Deprecated: the earlier name of `images`."""
+        warn_renamed("FetchSummary.pictures", "FetchSummary.images")
+        return self.images
 
 
 def fetch_oxford_paintings(
@@ -70,25 +76,25 @@ def fetch_oxford_paintings(
     max_pixels: int = 2**26,
     progress: Callable[[int, int], None] | None = None,
 ) -> FetchSummary:
-    """Fetches the pictures that an annotation file names to `output/train|validation|test/`.
+    """Downloads the images that an annotation file names to `output/train|validation|test/`.
 
-    Interrupted at any moment, even killed, it resumes when called again and fetches no finished
-    picture twice. `output/manifest.csv` then tells what became of each address.
+    Interrupted at any moment, even killed, it resumes when called again and downloads no finished
+    image twice. `output/manifest.csv` then lists the status of each address.
 
     Args:
         annotations: .xlsx or .csv with the columns `Image URL`, `Subset` and `Labels`.
         output: a new folder, or one that an earlier call began from the same annotations.
-        resize: shrink pictures whose short side is longer to this many pixels (area filter,
+        resize: shrink images whose short side is longer to this many pixels (area filter,
             JPEG of quality 95); smaller ones, and all by default, stay as they were served.
-        limit: fetch only this many pictures, the first named.
-        connections: pictures that are fetched at a time.
+        limit: download only this many images, the first named.
+        connections: images downloaded at a time.
         rate: requests a second to one host, at most.
         strict: refuse an annotation file with a bad row instead of leaving the row out.
-        allow_private: also fetch from loopback, private and other non-public addresses.
+        allow_private: also download from loopback, private and other non-public addresses.
         max_bytes: refuse larger files.
         max_pixels: refuse larger images, by their header. Large ones are decoded one by one,
             whatever the number of connections; one takes about 20 bytes a pixel.
-        progress: called with the numbers of pictures dealt with and of all, from another thread.
+        progress: called with the numbers of images done and of all, from another thread.
 
     Returns:
         The counts.
@@ -106,7 +112,7 @@ def fetch_oxford_paintings(
     try:
         from keras_colorize.data.oxford.download import download_all
     except ModuleNotFoundError as error:
-        raise ColorizeError(f"{error.name}, which fetches, is missing; {INSTALL}") from error
+        raise ColorizeError(f"{error.name}, which downloads, is missing; {INSTALL}") from error
 
     named = read_annotations(annotations)
     if named.bad_rows and (strict or not named.paintings):
@@ -116,7 +122,7 @@ def fetch_oxford_paintings(
 
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with locked(output, "fetching into it"), closing(Manifest(output)) as manifest:
+        with locked(output, "downloading into it"), closing(Manifest(output)) as manifest:
             _reconcile(output, manifest)
             manifest.take_in(named.paintings, resize, annotations)
             status = {row["address"]: row["status"] for row in manifest.rows()}
@@ -154,7 +160,7 @@ def fetch_oxford_paintings(
     return FetchSummary(
         rows=named.rows,
         bad_rows=named.bad_rows,
-        pictures=len(subsets),
+        images=len(subsets),
         done=counts[DONE] - already_there,
         already_there=already_there,
         duplicates=counts[DUPLICATE],
@@ -167,7 +173,7 @@ def fetch_oxford_paintings(
 def _reconcile(output: Path, manifest: Manifest) -> None:
     """Brings the manifest up to what lies in the folder, after a kill or a user's hand.
 
-    A picture appears under its name only when it is whole and checked: one that the manifest
+    An image appears under its name only when it is whole and checked: one that the manifest
     does not know yet came just before a kill, and counts.
     """
     files: dict[str, Path] = {}
@@ -200,7 +206,7 @@ async def _keep(
     resize: int | None,
     reader: Reader,
 ) -> None:
-    """Stores a picture, if that is what the body is, and enters what became of it."""
+    """Stores an image, if that is what the body is, and records its status."""
     if not isinstance(body, bytes):
         manifest.record_missing(address, GONE if body.gone else FAILED, body.reason)
         return
@@ -233,13 +239,13 @@ def _shrunk(rgb: np.ndarray, resize: int | None) -> np.ndarray | None:
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
 
 
-def _write(path: Path, picture: bytes | np.ndarray) -> bytes:
-    """Writes a picture, whole or not at all, and returns what the file holds."""
+def _write(path: Path, image: bytes | np.ndarray) -> bytes:
+    """Writes an image, whole or not at all, and returns what the file holds."""
     with whole_file(path) as beside:
-        if isinstance(picture, bytes):
-            beside.write_bytes(picture)
-            return picture
-        write_image(beside, picture)
+        if isinstance(image, bytes):
+            beside.write_bytes(image)
+            return image
+        write_image(beside, image)
         return beside.read_bytes()
 
 

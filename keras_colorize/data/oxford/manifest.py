@@ -53,21 +53,21 @@ class Manifest:
     and costs as little with 8,325 rows as with one. `manifest.csv` is a copy to read.
 
     Columns: `address`, `subset`, `labels` (separated by blanks), `status` (pending, done, gone,
-    failed, or duplicate: the same bytes as a picture of another subset), `bytes` and `sha256` of
+    failed, or duplicate: the same bytes as an image of another subset), `bytes` and `sha256` of
     the stored file, `file` relative to the folder, `reason` why there is none, and the `row` of
     the annotation file that names the address first.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens the manifest of a folder, or makes one where there are no pictures yet.
+        """Opens the manifest of a folder, or makes one where there are no images yet.
 
         Raises:
-            ColorizeError: the folder holds subsets that were not fetched by this command.
+            ColorizeError: the folder holds subsets that were not downloaded by this command.
         """
         self._folder = folder
         path = folder / "manifest.sqlite"
         if not path.exists() and any((folder / subset).exists() for subset in SUBSETS):
-            raise ColorizeError(f"{folder}: holds pictures but no {path.name}; use a new folder")
+            raise ColorizeError(f"{folder}: holds images but no {path.name}; use a new folder")
         # One thread at a time, though not always the one that opens it.
         self._database = sqlite3.connect(path, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
@@ -84,11 +84,11 @@ class Manifest:
 
         Args:
             paintings: all that the file names.
-            resize: short side that larger pictures are shrunk to; None for the files as served.
+            resize: short side that larger images are shrunk to; None for the files as served.
             source: the annotation file, for messages.
 
         Raises:
-            ColorizeError: the folder was made with another size, or holds pictures that the
+            ColorizeError: the folder was made with another size, or holds images that the
                 file does not name, or names in another subset.
         """
         with self._database as database:
@@ -105,7 +105,7 @@ class Manifest:
             held = [row["address"] for row in strangers if row["status"] in (DONE, DUPLICATE)]
             if held:
                 raise ColorizeError(
-                    f"{self._folder}: holds {len(held)} pictures that {source} does not name, or "
+                    f"{self._folder}: holds {len(held)} images that {source} does not name, or "
                     f"in another subset (first {held[0]}); use another folder"
                 )
             database.executemany(
@@ -121,7 +121,7 @@ class Manifest:
         return self._database.execute("SELECT * FROM pictures ORDER BY row").fetchall()
 
     def record_done(self, address: str, file: str, size: int, sha256: str) -> None:
-        """Enters a picture that lies in the folder."""
+        """Records an image that is in the folder."""
         with self._database as database:
             database.execute(
                 "UPDATE pictures SET status = ?, file = ?, bytes = ?, sha256 = ?, reason = NULL "
@@ -130,7 +130,7 @@ class Manifest:
             )
 
     def record_missing(self, address: str, status: str, reason: str) -> None:
-        """Enters a picture that was not got, and why."""
+        """Records an image that was not downloaded, and why."""
         with self._database as database:
             database.execute(
                 "UPDATE pictures SET status = ?, bytes = NULL, sha256 = NULL, file = NULL, "
@@ -139,7 +139,7 @@ class Manifest:
             )
 
     def drop_duplicates(self) -> None:
-        """Removes pictures whose bytes another subset named first under another address."""
+        """Removes images whose bytes another subset named first under another address."""
         with self._database as database:
             database.executemany(
                 "UPDATE pictures SET status = ?, reason = 'the same bytes as ' || ? "

@@ -82,7 +82,7 @@ class _Unpickler(pickle.Unpickler):
             return _tensor
         if module == "torch" and name in _DTYPES:
             return name
-        raise ValueError(f"it asks for {module}.{name}")
+        raise ValueError(f"it refers to {module}.{name}")
 
     def persistent_load(self, reference: Any) -> Any:
         """A storage as (key, dtype, length)."""

@@ -11,7 +11,7 @@ def orientation(exif: tf.Tensor) -> tf.Tensor:
     """Reads the orientation; damaged data say 1, upright.
 
     Args:
-        exif: uint8, shape (N,), from its TIFF header on; may be empty or go on after its end.
+        exif: uint8, shape (N,), from its TIFF header on; may be empty or continue after its end.
 
     Returns:
         int64, shape (), 1..8 unless the file says something else.

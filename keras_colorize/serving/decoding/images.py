@@ -19,7 +19,7 @@ _FORMATS = (
 
 
 def decode_image(image_bytes: tf.Tensor, name: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Decodes a JPEG, PNG, GIF (its first frame) or BMP image; told by its first bytes.
+    """Decodes a JPEG, PNG, GIF (its first frame) or BMP image; detected by its first bytes.
 
     The EXIF orientation is applied. The size is checked before anything is decoded.
 

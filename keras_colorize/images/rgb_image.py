@@ -27,7 +27,7 @@ class Metadata:
 
 
 @dataclass(frozen=True)
-class Picture:
+class RgbImage:
     """A decoded image at its own depth: upright, sRGB.
 
     Attributes:
