@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from keras_colorize.errors import ColorizeError
     from keras_colorize.evaluation.report import Report
+    from keras_colorize.oxford import FetchSummary, fetch_oxford_paintings
     from keras_colorize.recipe import Recipe, RecipeError, load_recipe
     from keras_colorize.training.run import Run
 
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ColorizeError": "errors",
+    "FetchSummary": "oxford",
     "Recipe": "recipe",
     "RecipeError": "recipe",
     "Report": "evaluation.report",
@@ -35,6 +37,7 @@ _HOMES = {
     "compare": "api",
     "evaluate": "api",
     "export": "api",
+    "fetch_oxford_paintings": "oxford",
     "fit": "api",
     "load": "api",
     "load_recipe": "recipe",
@@ -43,6 +46,7 @@ _HOMES = {
 
 __all__ = [
     "ColorizeError",
+    "FetchSummary",
     "Recipe",
     "RecipeError",
     "Report",
@@ -52,6 +56,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "fetch_oxford_paintings",
     "fit",
     "load",
     "load_recipe",

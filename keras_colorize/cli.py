@@ -492,7 +492,7 @@ def oxford_paintings(
     ] = False,
 ) -> None:
     """Download the Oxford (VGG) Paintings Dataset; run it again to resume."""
-    from keras_colorize.data import fetch_oxford_paintings
+    from keras_colorize.oxford import fetch_oxford_paintings
 
     summary = fetch_oxford_paintings(
         annotations,

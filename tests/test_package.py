@@ -10,7 +10,7 @@ import keras_colorize
 def test_public_names():
     names = (
         "fit evaluate compare colorize colorize_files load export plot load_recipe Recipe "
-        "RecipeError Run Report"
+        "RecipeError Run Report fetch_oxford_paintings FetchSummary"
     )
     assert set(keras_colorize.__all__) == {*names.split(), "ColorizeError"}
     for name in keras_colorize.__all__:
@@ -49,3 +49,16 @@ def test_earlier_names_of_images_warn(earlier, name):
         assert getattr(images, earlier) is getattr(images, name)
     with pytest.raises(AttributeError, match="has no attribute 'read_pictures'"):
         images.read_pictures  # noqa: B018
+
+
+def test_the_oxford_dataset_is_not_loaded_with_data():
+    script = """
+import sys, keras_colorize.data.sources
+assert not {"sqlite3", "asyncio", "keras_colorize.oxford"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    data = importlib.import_module("keras_colorize.data")
+    with pytest.warns(DeprecationWarning, match=r"is now keras_colorize\.fetch_oxford_paintings"):
+        assert data.fetch_oxford_paintings is keras_colorize.fetch_oxford_paintings
+    with pytest.raises(AttributeError, match="data' has no attribute 'fetch'"):
+        data.fetch  # noqa: B018

@@ -1,5 +1,13 @@
 """Where images come from, and the batches made of them."""
 
-from keras_colorize.data.oxford import FetchSummary, fetch_oxford_paintings
+import importlib
+from typing import Any
 
-__all__ = ["FetchSummary", "fetch_oxford_paintings"]
+from keras_colorize.errors import warn_renamed
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("FetchSummary", "fetch_oxford_paintings"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_renamed(f"keras_colorize.data.{name}", f"keras_colorize.{name}")
+    return getattr(importlib.import_module("keras_colorize.oxford"), name)

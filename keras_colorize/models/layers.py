@@ -1,4 +1,4 @@
-"""The layers that Keras lacks, or computes otherwise than the PyTorch original."""
+"""The layers that Keras lacks, or computes differently from the PyTorch original."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+MATMUL_MAX_SIDE = 8
+"""Up to this many pixels a side a convolution is faster as a matrix product."""
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
@@ -110,9 +113,9 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Convolves (N, H, W, C) with (h, w, C, filters)."""
-        if not _is_product(self, inputs.shape[1:3]):
+        if not _fits_matmul(self, inputs.shape[1:3]):
             return super().convolution_op(inputs, kernel)
-        patches = _patches(inputs)
+        patches = _im2col_op(inputs)
         _, height, width, depth = patches.shape
         outputs = tf.reshape(patches, (-1, depth)) @ tf.reshape(kernel, (depth, -1))
         return tf.reshape(outputs, (-1, height, width, self.filters))
@@ -125,43 +128,39 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolves (N, H, W, C) to (N, 2H, 2W, filters), in 4x4 and stride 2."""
         _, height, width, depth = inputs.shape
-        if not _is_product(self, self.compute_output_shape(inputs.shape)[1:3]):
+        if not _fits_matmul(self, self.compute_output_shape(inputs.shape)[1:3]):
             return super().call(inputs)
         kernel = tf.reshape(self.kernel, (-1, depth))
         patches = tf.matmul(tf.reshape(inputs, (-1, depth)), kernel, transpose_b=True)
         patches = tf.reshape(patches, (-1, height, width, kernel.shape[0]))
-        return _finish(self, _overlap(patches))
+        return _add_bias_and_activate(self, _col2im_op(patches))
 
 
-SMALL = 8
-"""Up to this many pixels a side the matrix product is faster."""
-
-
-def _is_product(layer: keras.layers.Layer, sides: Iterable[int | None]) -> bool:
+def _fits_matmul(layer: keras.layers.Layer, sides: Iterable[int | None]) -> bool:
     """Whether `layer` maps between images of these even sides and their halves, 4x4 to 1."""
     form = (layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
     is_plain = form == ((4, 4), (2, 2), "same", (1, 1)) and layer.data_format == "channels_last"
     # Convolutions alone have groups, transposed ones alone output padding.
     is_plain &= getattr(layer, "groups", 1) == 1 and getattr(layer, "output_padding", None) is None
-    return is_plain and all(side in range(2, SMALL + 1, 2) for side in sides)
+    return is_plain and all(side in range(2, MATMUL_MAX_SIDE + 1, 2) for side in sides)
 
 
-def _finish(layer: keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
+def _add_bias_and_activate(layer: keras.layers.Layer, outputs: tf.Tensor) -> tf.Tensor:
     """Bias and activation, where a layer has them."""
     if layer.use_bias:
         outputs = tf.nn.bias_add(outputs, tf.cast(layer.bias, outputs.dtype))
     return layer.activation(outputs)
 
 
-def _take_patches(images: tf.Tensor) -> tf.Tensor:
-    """What a 4x4 kernel of stride 2 sees at each place: (N, 2H, 2W, C) -> (N, H, W, 16 * C)."""
+def _im2col(images: tf.Tensor) -> tf.Tensor:
+    """The patches of a 4x4 kernel of stride 2: (N, 2H, 2W, C) -> (N, H, W, 16 * C)."""
     return tf.image.extract_patches(
         images, (1, 4, 4, 1), (1, 2, 2, 1), (1, 1, 1, 1), padding="SAME"
     )
 
 
-def _lay_patches(patches: tf.Tensor) -> tf.Tensor:
-    """Lays patches where `_take_patches` takes them, and adds them up."""
+def _col2im(patches: tf.Tensor) -> tf.Tensor:
+    """The transpose of `_im2col`, which adds up: (N, H, W, 16 * C) -> (N, 2H, 2W, C)."""
     _, height, width, depth = patches.shape
     quarters = tf.reshape(patches, (-1, height, width, 2, 2, 2, 2, depth // 16))
     # A patch is 2x2 blocks of 2x2 pixels; each lies on a block of its neighbors.
@@ -180,8 +179,8 @@ def _lay_patches(patches: tf.Tensor) -> tf.Tensor:
 
 
 # Each is the other's gradient; TensorFlow's own for the first is a slow sparse product.
-_patches = tf.custom_gradient(lambda images: (_take_patches(images), _lay_patches))
-_overlap = tf.custom_gradient(lambda patches: (_lay_patches(patches), _take_patches))
+_im2col_op = tf.custom_gradient(lambda images: (_im2col(images), _col2im))
+_col2im_op = tf.custom_gradient(lambda patches: (_col2im(patches), _im2col))
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
@@ -212,14 +211,14 @@ class SpectralConv2D(Conv2D):
         )
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Convolves with the normalized kernel; training moves `u` and `v` one iteration on."""
+        """Convolves with the normalized kernel; training does one more iteration of `u` and `v`."""
         kernel = tf.convert_to_tensor(self.kernel)
         matrix = tf.cast(tf.reshape(kernel, (-1, self.filters)), tf.float32)
         sigma = tf.cast(self._largest_singular_value(matrix, bool(training)), kernel.dtype)
-        return _finish(self, self.convolution_op(inputs, kernel / sigma))
+        return _add_bias_and_activate(self, self.convolution_op(inputs, kernel / sigma))
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
-        """Saves `u` and `v` too, which `Conv2D` does not know of."""
+        """Saves `u` and `v` too, which `Conv2D` does not have."""
         super().save_own_variables(store)
         store["u"], store["v"] = self.u, self.v
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_colorize.models.layers import (
-    SMALL,
+    MATMUL_MAX_SIDE,
     AlignedResize,
     BatchNormalization,
     Conv2D,
@@ -44,7 +44,9 @@ class TestAlignedResize:
 class TestConvolutions:
     """Ours and Keras's own are the same function, on maps of either path and in any form."""
 
-    @pytest.mark.parametrize("side", [2, SMALL // 2, SMALL, 6, 5, 2 * SMALL])
+    @pytest.mark.parametrize(
+        "side", [2, MATMUL_MAX_SIDE // 2, MATMUL_MAX_SIDE, 6, 5, 2 * MATMUL_MAX_SIDE]
+    )
     @pytest.mark.parametrize(
         "options",
         [

@@ -40,7 +40,7 @@ def picture(path: str, width: int = 48, height: int = 36, kind: str = "JPEG") ->
     return file.getvalue()
 
 
-class PictureServer(ThreadingHTTPServer):
+class ImageServer(ThreadingHTTPServer):
     """Serves in threads of its own from `with` to its end; the log is in order of arrival."""
 
     daemon_threads = True
@@ -53,7 +53,7 @@ class PictureServer(ThreadingHTTPServer):
         self.most_at_a_time = self.at_a_time = 0
         self.log: list[Request] = []
 
-    def __enter__(self) -> "PictureServer":
+    def __enter__(self) -> "ImageServer":
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()
         return self
@@ -72,7 +72,7 @@ class PictureServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: PictureServer
+    server: ImageServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

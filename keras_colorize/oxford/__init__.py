@@ -1,5 +1,5 @@
 """The Oxford (VGG) Paintings Dataset: from its spreadsheet of addresses to a folder of images."""
 
-from keras_colorize.data.oxford.fetch import FetchSummary, fetch_oxford_paintings
+from keras_colorize.oxford.fetch import FetchSummary, fetch_oxford_paintings
 
 __all__ = ["FetchSummary", "fetch_oxford_paintings"]

@@ -16,20 +16,20 @@ from email.utils import formatdate
 
 import openpyxl
 import pytest
-from picture_server import PictureServer, picture
+from image_server import ImageServer, picture
 
-from keras_colorize.data.oxford import download, fetch_oxford_paintings
-from keras_colorize.data.oxford.annotations import read_annotations
 from keras_colorize.data.sources import load_folder
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import SUFFIXES, read_rgb
+from keras_colorize.oxford import download, fetch_oxford_paintings
+from keras_colorize.oxford.annotations import read_annotations
 
 HEADER = ("Image URL", "Web page URL", "Subset", "Labels")
 
 
 @pytest.fixture
 def server():
-    with PictureServer() as running:
+    with ImageServer() as running:
         yield running
 
 
@@ -693,7 +693,7 @@ def test_bad_arguments_are_named(tmp_path, options):
 # Other processes, interruptions, limits.
 
 
-HASTE = "from keras_colorize.data.oxford import download; download.BACKOFF_SECONDS = 0.02\n"
+HASTE = "from keras_colorize.oxford import download; download.BACKOFF_SECONDS = 0.02\n"
 
 
 def start(file, output, *options, before=HASTE):
@@ -822,12 +822,12 @@ def test_works_inside_a_running_loop(tmp_path, server):
     ("moment", "requests"),
     [
         ("pathlib.Path.replace", 2),  # Written beside, not yet renamed: fetched again.
-        ("keras_colorize.data.oxford.manifest.Manifest.record_done", 1),  # Renamed: finished.
+        ("keras_colorize.oxford.manifest.Manifest.record_done", 1),  # Renamed: finished.
     ],
 )
 def test_killed_at_the_worst_moment(tmp_path, server, moment, requests):
     file = annotate(tmp_path / "a.csv", [(f"{server.address}/ok/1.jpg", "train", "cow")])
-    kill = "import os, pathlib, keras_colorize.data.oxford\n"
+    kill = "import os, pathlib, keras_colorize.oxford\n"
     kill += f"{moment} = lambda *_: os.kill(os.getpid(), 9)\n"
     with start(file, tmp_path / "out", before=kill) as process:
         process.wait()

@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
-from keras_colorize.data.oxford.annotations import INSTALL, SUBSETS, read_annotations
-from keras_colorize.data.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
 from keras_colorize.data.reading import Reader
 from keras_colorize.errors import ColorizeError, warn_renamed
 from keras_colorize.files import locked, whole_file
 from keras_colorize.images import content_suffix, write_image
+from keras_colorize.oxford.annotations import INSTALL, SUBSETS, read_annotations
+from keras_colorize.oxford.manifest import DONE, DUPLICATE, FAILED, GONE, PENDING, Manifest
 
 if TYPE_CHECKING:
-    from keras_colorize.data.oxford.download import Missing
+    from keras_colorize.oxford.download import Missing
 
 _LONGEST_JPEG_SIDE = 65_500
 
@@ -110,7 +110,7 @@ def fetch_oxford_paintings(
     if not 0 < rate < float("inf"):
         raise ColorizeError(f"rate must be above 0; got {rate}")
     try:
-        from keras_colorize.data.oxford.download import download_all
+        from keras_colorize.oxford.download import download_all
     except ModuleNotFoundError as error:
         raise ColorizeError(f"{error.name}, which downloads, is missing; {INSTALL}") from error
 

@@ -5,9 +5,9 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_colorize.data.oxford.annotations import SUBSETS, Painting
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
+from keras_colorize.oxford.annotations import SUBSETS, Painting
 
 PENDING, DONE, GONE, FAILED, DUPLICATE = "pending", "done", "gone", "failed", "duplicate"
 
