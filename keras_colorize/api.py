@@ -217,7 +217,7 @@ def compare(
 
     size = size or max(generator.input_shape[1] or PREDICTION_SIZE for generator in generators)
     if data is None:
-        images = build.load_images(shared_data.model_copy(update={"image_size": size})).test
+        images = build.load_images(shared_data.for_testing(size)).test
         if not len(images):
             raise ColorizeError(
                 f"{', '.join(names)}: no images were kept for testing; name some (--data)"
@@ -467,13 +467,12 @@ def _unique_names(models: Sequence[Generator]) -> list[str]:
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:
-    """The one data table of all models, without what does not decide on the test images."""
-    immaterial = {"image_size": 1, "flip": False, "train_images": 1}
+    """The one data table of all models, as far as it decides on the test images."""
     tables = []
     for name, recipe in recipes.items():
         if recipe is None:
             raise ColorizeError(f"{name}: is no run; name the images to evaluate it on (--data)")
-        tables.append(recipe.data.model_copy(update=immaterial))
+        tables.append(recipe.data.for_testing())
     if any(table != tables[0] for table in tables):
         raise ColorizeError(
             f"{', '.join(recipes)}: trained on different images; name those to evaluate on (--data)"

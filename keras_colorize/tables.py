@@ -64,6 +64,14 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+_INDEPENDENT_OF_TEST = {
+    "folder": ("train_images", "validation_images"),
+    "cifar10": ("train_images",),
+    "painted_scenes": ("train_images", "validation_images"),
+}
+"""Keys of a source that do not change which images are kept for testing."""
+
+
 class Data(Table):
     """Where the images come from, and how many go where."""
 
@@ -125,6 +133,15 @@ class Data(Table):
                 f"(got {self.validation_share} + {self.test_share})"
             )
         return self
+
+    def for_testing(self, image_size: int = 32) -> "Data":
+        """The same test images, at another size and with as few others as there can be.
+
+        Two tables that have the same test images become equal.
+        """
+        changes: dict[str, object] = {"image_size": image_size, "flip": True, "crop": 1.0}
+        changes |= dict.fromkeys(_INDEPENDENT_OF_TEST.get(self.source, ()), 1)
+        return self.model_copy(update=changes)
 
 
 class UNet(Table):

@@ -16,7 +16,7 @@ from keras_colorize.recipe import (
     recipe_header,
     recipe_paths,
 )
-from keras_colorize.tables import EfficientNet, UNet
+from keras_colorize.tables import Data, EfficientNet, UNet
 
 SMALL = """\
 [data]
@@ -673,3 +673,24 @@ class TestOwnParts:
 def test_initial_weights_have_one_spelling(write, spelling):
     recipe = load_recipe(write(SMALL), [f"training.initial_weights={spelling}"])
     assert recipe.training.initial_weights == "runs/old"
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("folder", []),
+        ("painted_scenes", []),
+        ("cifar10", ["validation_images"]),
+        ("module:function", ["train_images", "validation_images"]),
+    ],
+)
+def test_tables_with_the_same_test_images_are_equal_for_testing(source, kept):
+    data = Data(source=source, train_images=50, validation_images=60, crop=0.5, image_size=64)
+    assert data.for_testing() == data.model_copy(update={"flip": False}).for_testing()
+    tested = data.for_testing(96)
+    assert (tested.image_size, tested.test_images) == (96, data.test_images)
+    for key in ("train_images", "validation_images"):
+        changed = data.model_copy(update={key: 70})
+        assert (changed.for_testing(96) != tested) == (key in kept)
+    for changes in ({"test_images": 3}, {"split_by": "folder"}, {"test_share": 0.2}):
+        assert data.model_copy(update=changes).for_testing(96) != tested

@@ -26,7 +26,7 @@ import keras_colorize
 from keras_colorize import ColorizeError, Run
 from keras_colorize.color import normalize
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.data.sources import load_painted_scenes
+from keras_colorize.data.sources import load_folder, load_painted_scenes
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
 from keras_colorize.training.losses import l1_loss
 
@@ -346,6 +346,21 @@ class TestUse:
             keras_colorize.evaluate(run, tmp_path)
         report = keras_colorize.evaluate(run)
         assert 0 < len(report.names) < 10
+
+    def test_hardly_an_image_is_read_but_those_tested(self, runs, pictures, tmp_path):
+        folder = shutil.copytree(pictures, tmp_path / "pictures")
+        (folder / "train" / "text.jpg").unlink()
+        settings = [f"data.path={folder}", "generator.filters=4", "training.epochs=1"]
+        run = keras_colorize.fit(
+            "paintings_cnn", name="read", runs=runs, overrides=settings, verbose=0
+        )
+        report = keras_colorize.evaluate(run)
+        few = load_folder(folder, 32, train_images=1, validation_images=1)
+        read = {*few.train.names, *few.validation.names, *few.test.names}
+        for path in folder.glob("*/*"):
+            if path.relative_to(folder).as_posix() not in read:
+                path.write_text("would be warned of if it were read")
+        assert keras_colorize.evaluate(run).summary == report.summary
 
     def test_a_finished_run_needs_no_pictures(self, runs, tmp_path, pictures):
         folder = shutil.copytree(pictures, tmp_path / "pictures")
