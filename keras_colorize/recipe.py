@@ -98,7 +98,11 @@ class Recipe(Table):
 
     def to_toml(self) -> str:
         """The resolved recipe, every value written out, as TOML that `load_recipe` takes."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return tomli_w.dumps(self._tables())
+
+    def _tables(self) -> dict[str, Any]:
+        """What a TOML file of this recipe holds."""
+        return self.model_dump(mode="json", exclude_none=True)
 
     def differences(self, other: "Recipe") -> list[str]:
         """One line per key whose value differs: `table.key: mine, not theirs`."""
@@ -129,11 +133,12 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> R
         RecipeError: naming every mistake of file and overrides, one line each.
     """
     if isinstance(recipe, Recipe):
-        source, name, text = "recipe", recipe.name, recipe.to_toml()
+        source, name, text = "recipe", recipe.name, ""
+        tables = recipe._tables()
     else:
         path = _find(recipe)
         source, name, text = str(path), path.stem, _read(path)
-    tables = _parse(text, source)
+        tables = _parse(text, source)
     mistakes: list[str] = []
     origins: dict[str, str] = {}
     for override in overrides:
