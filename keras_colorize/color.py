@@ -94,16 +94,28 @@ def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return lab[..., :1] / LIGHTNESS_SCALE - 1.0, lab[..., 1:] / AB_SCALE
 
 
-def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The normalized lightness and ab of 8-bit images.
+def bytes_to_lab(rgb: tf.Tensor) -> tf.Tensor:
+    """Lab of 8-bit images.
 
     Args:
         rgb: shape (..., 3), sRGB in 0..255; uint8, or float32 after resizing.
 
     Returns:
+        As `rgb_to_lab`, float32.
+    """
+    return rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0)
+
+
+def normalize(rgb: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The normalized lightness and ab of 8-bit images.
+
+    Args:
+        rgb: as for `bytes_to_lab`.
+
+    Returns:
         `lightness` of shape (..., 1), -1..1, and `ab` of shape (..., 2), about -1..1; float32.
     """
-    return split_lab(rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0))
+    return split_lab(bytes_to_lab(rgb))
 
 
 def join_lab(lightness: tf.Tensor, ab: tf.Tensor) -> tf.Tensor:

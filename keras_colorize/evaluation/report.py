@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_colorize.color import delta_e_76, render, rgb_to_lab, split_lab
+from keras_colorize.color import bytes_to_lab, delta_e_76, render, split_lab
 from keras_colorize.errors import ColorizeError, warn_renamed
 from keras_colorize.evaluation import metrics
 from keras_colorize.files import write_text
@@ -267,7 +267,7 @@ def evaluate_colorizers(
     histograms = {model: np.zeros((2, _BINS), np.int64) for model in colorizers}
     for start in range(0, len(originals), batch_size):
         rgb = originals[start : start + batch_size]
-        lab = _to_lab(rgb)
+        lab = bytes_to_lab(rgb)
         for model, colorizer in colorizers.items():
             predicted_ab = _predict(model, colorizer, lab, names[start:])
             colorized, values, *delta_e = _measure(rgb, lab, predicted_ab)
@@ -286,7 +286,7 @@ def evaluate_colorizers(
     ranked_by = list(colorizers)[min(1, len(colorizers) - 1)]
     examples = _choose(images[ranked_by]["ciede2000"])
     shown = sorted({index for indices in examples.values() for index in indices})
-    lab = _to_lab(originals[shown])
+    lab = bytes_to_lab(originals[shown])
     lightness, _ = split_lab(lab)
     columns = [originals[shown]]
     for model, colorizer in colorizers.items():
@@ -314,11 +314,6 @@ def _check(originals: np.ndarray, names: Sequence[str], colorizers: Mapping[str,
 def _leave_gray(lightness: np.ndarray) -> np.ndarray:
     """The baseline: ab = 0 everywhere."""
     return np.zeros((*lightness.shape[:-1], 2), np.float32)
-
-
-def _to_lab(rgb: np.ndarray) -> tf.Tensor:
-    """Lab of 8-bit images; float32."""
-    return rgb_to_lab(tf.cast(rgb, tf.float32) / 255.0)
 
 
 def _predict(
@@ -354,7 +349,7 @@ def _measure(
     """
     lightness, ab = split_lab(lab)
     colorized = render(lightness, predicted_ab)
-    colorized_lab = _to_lab(colorized)
+    colorized_lab = bytes_to_lab(colorized)
     delta_e = delta_e_76(lab, colorized_lab)
     ciede2000 = metrics.ciede2000(lab, colorized_lab)
     shares = tf.unstack(metrics.perception_shares(ciede2000), axis=-1)
