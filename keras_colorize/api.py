@@ -20,7 +20,7 @@ from keras_colorize.generators import Generator, resolve, resolve_initial_weight
 from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
-from keras_colorize.training.run import Run
+from keras_colorize.training.run import RECIPE_NAME, Run
 
 if TYPE_CHECKING:
     import keras
@@ -441,20 +441,19 @@ def _card_and_recipe(source: Generator) -> dict[str, str]:
     shipped = pretrained.MODELS.get(source.name)
     if shipped is not None and source.path == shipped.path:
         recipe = shipped.path.with_suffix(".toml").read_text(encoding="utf-8")
-        return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), "recipe.toml": recipe}
+        return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), RECIPE_NAME: recipe}
     card = f"# {source.name}\n\nColorizes gray images; exported by keras-colorize.\n"
     if source.run is None:
         return {"MODEL_CARD.md": f"{card}\nHow it was trained is not known.\n"}
-    epochs = source.run.history
-    if epochs:
-        best = min(epochs, key=lambda row: row["val_l1_loss"])
+    if best := source.run.best_epoch:
+        epochs = len(source.run.history)
         card += (
-            f"\nTrained by `recipe.toml`; the best of {len(epochs)} epochs, epoch {best['epoch']}. "
+            f"\nTrained by `{RECIPE_NAME}`; the best of {epochs} epochs, epoch {best['epoch']}. "
             f"On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
             f"{best['val_delta_e_76']:.2f}.\n"
         )
     recipe = source.run.recipe_file.read_text(encoding="utf-8")
-    return {"MODEL_CARD.md": card, "recipe.toml": recipe}
+    return {"MODEL_CARD.md": card, RECIPE_NAME: recipe}
 
 
 def _unique_names(models: Sequence[Generator]) -> list[str]:

@@ -146,15 +146,15 @@ def fit(
         initial_weights=initial_weights,
         verbose=0 if verbose is False else None,
     )
-    history = run.history
-    best = min(history, key=lambda row: row["val_l1_loss"])
+    best = run.best_epoch
+    assert best is not None
     typer.echo(
-        f"{run.path}: all {len(history)} epochs done; best validation L1 "
+        f"{run.path}: all {len(run.history)} epochs done; best validation L1 "
         f"{best['val_l1_loss']:.4f}, Delta E*ab {best['val_delta_e_76']:.2f}, "
         f"in epoch {best['epoch']}"
     )
-    typer.echo(f"  curves:   tensorboard --logdir {run.path / 'tensorboard'}")
-    typer.echo(f"  samples:  {run.path / 'samples'}")
+    typer.echo(f"  curves:   tensorboard --logdir {run.tensorboard_folder}")
+    typer.echo(f"  samples:  {run.samples_folder}")
     typer.echo(f"  use it:   {NAME} colorize IMAGE -o OUT --model {run.path}")
 
 

@@ -133,8 +133,7 @@ def resolve(model: "Model | None") -> Generator:
     if path.is_file():
         return Generator(_short_name(path), path)
     # An exported model has its recipe beside it, too.
-    if (path / "recipe.toml").is_file() and not (path / "saved_model.pb").is_file():
-        run = Run(path)
+    if (run := Run.at(path)) and not (path / "saved_model.pb").is_file():
         if "best" not in run.models:
             raise ColorizeError(f"{path}: has no model yet; its first epoch is not finished")
         return Generator(_short_name(path), run.models["best"], run)

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
+from keras_colorize.tables import BEST_BY
 
 # The panels of each chart, two a row: a title, and the label of each column that it shows.
 _CHARTS: dict[str, dict[str, dict[str, str]]] = {
@@ -154,10 +155,10 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def _best_epoch(history: dict[str, np.ndarray]) -> tuple[float, float] | None:
     """Epoch and value of the lowest validation L1; None without validation."""
-    if "val_l1_loss" not in history:
+    if BEST_BY not in history:
         return None
-    best = np.nanargmin(history["val_l1_loss"])
-    return history["epoch"][best], history["val_l1_loss"][best]
+    best = np.nanargmin(history[BEST_BY])
+    return history["epoch"][best], history[BEST_BY][best]
 
 
 def _draw_panel(

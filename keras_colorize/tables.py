@@ -54,6 +54,9 @@ Beta = Annotated[float, Field(ge=0.0, lt=1.0 - 2.0**-25)]  # In float32 the rest
 DOWNSAMPLING = {"unet": 16, "efficientnet": 32}
 """How many times smaller each network's deepest features are; image sizes are multiples of it."""
 
+BEST_BY = "val_l1_loss"
+"""The figure of a history that is least in a run's best epoch."""
+
 NETWORK_TAGS = {"generator": (*DOWNSAMPLING, "own"), "discriminator": ("patch", "own")}
 """The networks of each table, as pydantic names them."""
 

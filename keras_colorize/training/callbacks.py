@@ -20,6 +20,7 @@ from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.files import require_room, whole_file
 from keras_colorize.images import image_grid, write_image
+from keras_colorize.tables import BEST_BY
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, save_state
 
@@ -99,7 +100,7 @@ def writing_events(run: Run) -> Iterator[None]:
         code, reason = errno.EIO, shorten(message.splitlines()[0], 200)
         if os.strerror(errno.ENOSPC) in error.message:
             code, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
-        raise OSError(code, reason, str(run.path / "tensorboard")) from error
+        raise OSError(code, reason, str(run.tensorboard_folder)) from error
 
 
 class Samples(keras.callbacks.Callback):
@@ -125,7 +126,7 @@ class Samples(keras.callbacks.Callback):
         predicted = render(self.lightness, predicted_ab).numpy()
         rows = [list(row) for row in zip(self.rgb, self.gray, predicted, strict=True)]
         grid = image_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
-        write_image(self.run.path / "samples" / f"epoch_{epoch + 1:04d}.png", grid)
+        write_image(self.run.samples_folder / f"epoch_{epoch + 1:04d}.png", grid)
         with writing_events(self.run), self.writer.as_default(step=epoch + 1):
             tf.summary.image("original, gray, predicted", grid[None])
 
@@ -198,8 +199,8 @@ class Models(keras.callbacks.Callback):
         with whole_file(last) as beside:
             _save(self.model.output_generator, beside)
         copies = []
-        losses = [row["val_l1_loss"] for row in self.progress.history]
-        if losses[-1] == min(losses):
+        *earlier, newest = (row[BEST_BY] for row in self.progress.history)
+        if newest < min(earlier, default=math.inf):
             copies.append("best")
         if epoch + 1 in self.run.recipe.training.keep_epochs:
             copies.append(f"epoch_{epoch + 1:04d}")

@@ -74,8 +74,9 @@ def train(
     """
     settings = run.recipe.training
     colorizer, validation = training.colorizer, training.validation
-    for part in ("", "checkpoints", "models", "samples"):
-        remove_leftovers(run.path / part)
+    for file in (run.recipe_file, run.state_file, run.model_file("last")):
+        remove_leftovers(file.parent)
+    remove_leftovers(run.samples_folder)
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     whole_epoch = training.batches(epoch, 0)
     batches = len(whole_epoch)
@@ -90,9 +91,8 @@ def train(
     if not run.environment_file.exists():
         write_environment(run.environment_file, training.images)
 
-    folder = run.path / "tensorboard"
-    curves = tf.summary.create_file_writer(str(folder / "train"))
-    validation_curves = tf.summary.create_file_writer(str(folder / "validation"))
+    curves = tf.summary.create_file_writer(str(run.tensorboard_folder / "train"))
+    validation_curves = tf.summary.create_file_writer(str(run.tensorboard_folder / "validation"))
     checkpoints = Checkpoints(
         run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else ()
     )

@@ -16,6 +16,9 @@ from tempfile import TemporaryDirectory
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, whole_file, write_text
 from keras_colorize.recipe import Recipe, load_recipe
+from keras_colorize.tables import BEST_BY
+
+RECIPE_NAME = "recipe.toml"
 
 Row = Mapping[str, float]
 """One epoch of a history: column -> figure."""
@@ -34,7 +37,12 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.recipe_file.is_file():
-            raise ColorizeError(f"{self.path}: no run: it has no recipe.toml")
+            raise ColorizeError(f"{self.path}: no run: it has no {RECIPE_NAME}")
+
+    @classmethod
+    def at(cls, path: Path) -> "Run | None":
+        """The run at `path`, None if there is none."""
+        return cls(path) if (path / RECIPE_NAME).is_file() else None
 
     @classmethod
     def find(cls, path: Path, recipe: Recipe) -> "Run | None":
@@ -46,14 +54,13 @@ class Run:
             ColorizeError: if the directory holds something else, a run of another recipe (the
                 message names the keys that differ), or one that has done more epochs.
         """
-        recipe_file = path / "recipe.toml"
-        if not recipe_file.exists():
+        run = cls.at(path)
+        if run is None:
             # A process killed while it wrote the recipe leaves a hidden file.
             if os.path.lexists(path) and (not path.is_dir() or any(path.glob("[!.]*"))):
                 raise ColorizeError(f"{path}: exists and is no run; choose another name")
             _require_folder(path.parent)
             return None
-        run = cls(path)
         differences = recipe.differences(run.recipe)
         if any(not difference.startswith("training.epochs: ") for difference in differences):
             raise ColorizeError(
@@ -76,7 +83,7 @@ class Run:
         """The run at `path`, begun if there is none yet; raises like `find`."""
         run = cls.find(path, recipe)
         if run is None:
-            write_text(path / "recipe.toml", recipe.to_toml())
+            write_text(path / RECIPE_NAME, recipe.to_toml())
         return run or cls(path)
 
     def __repr__(self) -> str:
@@ -99,7 +106,7 @@ class Run:
     @property
     def recipe_file(self) -> Path:
         """The recipe as it was resolved."""
-        return self.path / "recipe.toml"
+        return self.path / RECIPE_NAME
 
     @property
     def history_file(self) -> Path:
@@ -115,6 +122,16 @@ class Run:
     def state_file(self) -> Path:
         """Everything needed to resume training exactly where it stopped."""
         return self.path / "checkpoints" / "state.npz"
+
+    @property
+    def samples_folder(self) -> Path:
+        """A grid of images for each epoch."""
+        return self.path / "samples"
+
+    @property
+    def tensorboard_folder(self) -> Path:
+        """Curves and grids for TensorBoard."""
+        return self.path / "tensorboard"
 
     @property
     def report_folder(self) -> Path:
@@ -142,7 +159,7 @@ class Run:
             with self.history_file.open(newline="", encoding="utf-8") as file:
                 rows = [{k: float(text) for k, text in row.items()} for row in csv.DictReader(file)]
             rows = [{**row, "epoch": int(row["epoch"])} for row in rows]
-            if not all("val_l1_loss" in row for row in rows):
+            if not all(BEST_BY in row for row in rows):
                 raise ValueError("no validation")
             return rows
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, csv.Error):
@@ -158,10 +175,15 @@ class Run:
             with np.load(self.state_file) as arrays:
                 progress = json.loads(str(arrays["progress"]))
             rows, epoch = progress["history"], progress["epoch"]
-            is_whole = len(rows) == epoch and all("val_l1_loss" in row for row in rows)
+            is_whole = len(rows) == epoch and all(BEST_BY in row for row in rows)
             return rows if is_whole else None
         except Exception:  # `load_state` says what is wrong with it.
             return None
+
+    @property
+    def best_epoch(self) -> dict[str, float] | None:
+        """The row of the epoch whose generator is `best`, the first of equals; None before any."""
+        return min(self.history, key=lambda row: row[BEST_BY], default=None)
 
     @property
     def is_finished(self) -> bool:
@@ -171,7 +193,8 @@ class Run:
     @property
     def models(self) -> dict[str, Path]:
         """The generators kept: `best`, `last` and `epoch_0200` and so on -> `.keras` file."""
-        return {path.stem: path for path in sorted((self.path / "models").glob("[!.]*.keras"))}
+        folder = self.model_file("best").parent
+        return {path.stem: path for path in sorted(folder.glob("[!.]*.keras"))}
 
     def model_file(self, name: str) -> Path:
         """Where the generator called `name` is, or will be."""

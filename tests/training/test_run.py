@@ -35,6 +35,18 @@ def test_open_makes_a_run(run, recipe):
     assert repr(run) == f"Run({str(run.path)!r})"
 
 
+def test_at(run, tmp_path):
+    assert Run.at(run.path).path == run.path
+    assert Run.at(tmp_path) is Run.at(tmp_path / "none") is None
+
+
+def test_the_best_epoch_is_the_first_of_least_validation_l1(run):
+    assert run.best_epoch is None
+    rows = [{"epoch": n, "val_l1_loss": loss} for n, loss in enumerate([0.3, 0.1, 0.2, 0.1], 1)]
+    run.write_history(rows)
+    assert run.best_epoch == rows[1]
+
+
 def test_open_finds_it_again(run, recipe):
     before = run.recipe_file.stat().st_mtime_ns
     again = Run.open(run.path, recipe)
