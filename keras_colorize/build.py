@@ -31,7 +31,14 @@ from keras_colorize.models import efficientnet_generator, patch_discriminator, u
 from keras_colorize.models.efficientnet.encoder import encoder_layers
 from keras_colorize.parts import load_part, own_parts
 from keras_colorize.recipe import Recipe
-from keras_colorize.tables import Data, Optimizers, Schedule, is_own_part
+from keras_colorize.tables import (
+    Data,
+    Discriminator,
+    Optimizers,
+    OwnNetwork,
+    Schedule,
+    is_own_part,
+)
 from keras_colorize.training import losses
 from keras_colorize.training.classifying import ClassifyingColorizer, class_rarity
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
@@ -49,6 +56,15 @@ RECONSTRUCTION_LOSSES = {
     "huber": losses.huber_loss,
     "delta_e": losses.delta_e_loss,
 }
+
+ADVERSARIAL_LOSSES = {
+    "bce": (losses.bce_generator_loss, losses.bce_discriminator_loss),
+    "least_squares": (
+        losses.least_squares_generator_loss,
+        losses.least_squares_discriminator_loss,
+    ),
+}
+"""Of the generator and of the discriminator."""
 
 PAINTED_SCENES = (2_000, 200, 200)
 """How many scenes are painted to train, validate and test, unless the recipe says."""
@@ -178,7 +194,7 @@ def build_colorizer(
         if recipe.training.initial_weights and not resumes:
             resolve_initial_weights(recipe.training.initial_weights).copy_weights(generator)
         discriminator = recipe.discriminator and _discriminator(
-            recipe, own.get("discriminator.network")
+            recipe, recipe.discriminator, own.get("discriminator.network")
         )
     common: dict[str, Any] = {
         "reconstruction_loss": own.get("losses.reconstruction")
@@ -191,7 +207,7 @@ def build_colorizer(
             generator,
             discriminator,
             reconstruction_weight=recipe.losses.reconstruction_weight,
-            adversarial_losses=(losses.bce_generator_loss, losses.bce_discriminator_loss),
+            adversarial_losses=ADVERSARIAL_LOSSES[recipe.losses.adversarial],
             real_target=recipe.losses.real_target,
             **common,
         )
@@ -260,16 +276,17 @@ def _efficientnet(recipe: Recipe) -> keras.Model:
     return efficientnet_generator(seed=recipe.training.seed, **arguments)
 
 
+DISCRIMINATORS = {"patch": patch_discriminator}
 GENERATORS = {"unet": _unet, "efficientnet": _efficientnet}
 
 
-def _discriminator(recipe: Recipe, own: Network | None) -> keras.Model:
+def _discriminator(
+    recipe: Recipe, table: Discriminator | OwnNetwork, own: Network | None
+) -> keras.Model:
     seed = 2 * recipe.training.seed + 1
     if own is not None:
-        return _own_network(own, recipe, recipe.discriminator, seed)
-    return patch_discriminator(
-        recipe.data.image_size, seed=seed, **_arguments(recipe.discriminator)
-    )
+        return _own_network(own, recipe, table, seed)
+    return DISCRIMINATORS[table.network](recipe.data.image_size, seed=seed, **_arguments(table))
 
 
 def _arguments(table: BaseModel | None) -> dict[str, Any]:

@@ -251,6 +251,11 @@ class Losses(Table):
     reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.99, description="Weight of the reconstruction loss beside the adversarial one."
     )
+    adversarial: Literal["bce", "least_squares"] = Field(
+        default="bce",
+        description="Adversarial loss of generator and discriminator: binary cross-entropy, as in "
+        "the original, or least squares.",
+    )
     real_target: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
         default=1.0,
         description="What the discriminator should say of real images; below 1: smoothed.",

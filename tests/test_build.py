@@ -1,3 +1,5 @@
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
@@ -64,6 +66,16 @@ def test_recipes_name_the_networks_that_can_be_built():
     networks = tuple(build.GENERATORS)
     assert networks == tuple(tables.DOWNSAMPLING)
     assert (*networks, "own") == tables.NETWORK_TAGS["generator"]
+    assert (*build.DISCRIMINATORS, "own") == tables.NETWORK_TAGS["discriminator"]
+
+
+def test_recipes_name_the_adversarial_losses():
+    names = get_args(tables.Losses.model_fields["adversarial"].annotation)
+    assert names == tuple(build.ADVERSARIAL_LOSSES)
+    for name, losses in build.ADVERSARIAL_LOSSES.items():
+        colorizer = build.build_colorizer(small("quickstart", f"losses.adversarial={name}"))
+        pair = (colorizer.adversarial_generator_loss, colorizer.adversarial_discriminator_loss)
+        assert pair == losses
 
 
 def test_a_pretrained_encoder_with_a_decoder():

@@ -1,7 +1,6 @@
 """The models that come with the package."""
 
 import dataclasses
-import tomllib
 
 import numpy as np
 import pytest
@@ -22,11 +21,11 @@ class TestEveryModel:
         assert sum(path.stat().st_size for path in (model.path, model.onnx)) <= 20 * 2**20
 
     def test_has_the_recipe_that_trained_it(self, name):
-        """As resolved, but for the folder of images."""
-        resolved = tomllib.loads(pretrained.MODELS[name].path.with_suffix(".toml").read_text())
-        installed = tomllib.loads(load_recipe(recipe_paths()[name]).to_toml())
-        resolved["data"].pop("path", None)
-        assert resolved == installed
+        """As resolved, but for the folder of images and keys that recipes got later."""
+        path = pretrained.MODELS[name].path.with_suffix(".toml")
+        installed = load_recipe(recipe_paths()[name])
+        differences = installed.differences(load_recipe(path))
+        assert [key.partition(":")[0] for key in differences] in ([], ["data.path"])
 
     def test_has_a_card(self, name):
         card = pretrained.MODELS[name].card.read_text()

@@ -104,6 +104,31 @@ def bce_discriminator_loss(
     return real_loss, fake_loss
 
 
+def least_squares_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+    """Mean squared error of the fakes' scores against 1, -> scalar.
+
+    A score is (1 + logit) / 2, so that logits are above 0 for what looks more real than fake, as
+    with the other losses.
+
+    Reference:
+        Mao et al., 2017, https://arxiv.org/abs/1611.04076.
+    """
+    return tf.reduce_mean(tf.square((1.0 + fake_logits) / 2.0 - 1.0))
+
+
+def least_squares_discriminator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor, real_target: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean squared error of real scores against `real_target` and of fake scores against 0.
+
+    Arguments and returns as those of `bce_discriminator_loss`; scores as those of
+    `least_squares_generator_loss`.
+    """
+    real_loss = tf.reduce_mean(tf.square((1.0 + real_logits) / 2.0 - real_target))
+    fake_loss = tf.reduce_mean(tf.square((1.0 + fake_logits) / 2.0))
+    return real_loss, fake_loss
+
+
 def mean_delta_e_76(ab: tf.Tensor, predicted_ab: tf.Tensor) -> tf.Tensor:
     """Mean Delta E*ab of normalized ab at the same lightness, (N, H, W, 2) -> scalar.
 

@@ -14,6 +14,8 @@ from keras_colorize.training.losses import (
     huber_loss,
     l1_loss,
     l2_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
     mean_delta_e_76,
 )
 
@@ -78,6 +80,16 @@ def test_smoothing_is_one_sided():
         real, fake = bce_discriminator_loss(logits, logits, 0.9)
     assert float(tape.gradient(real, logits)[0, 0]) == pytest.approx(0, abs=1e-6)
     assert float(tape.gradient(fake, logits)[0, 0]) == pytest.approx(0.9, abs=1e-6)
+
+
+@pytest.mark.parametrize("real_target", [1.0, 0.9])
+def test_least_squares(real_target):
+    logits = tf.constant([[-1.0], [1.0], [0.0]])  # Scores of 0, 1 and 1/2.
+    assert float(least_squares_generator_loss(logits)) == pytest.approx((1 + 0 + 0.25) / 3)
+    real, fake = least_squares_discriminator_loss(logits, logits, real_target)
+    errors = (real_target**2, (1 - real_target) ** 2, (0.5 - real_target) ** 2)
+    assert float(real) == pytest.approx(sum(errors) / 3, rel=1e-6)
+    assert float(fake) == pytest.approx((0 + 1 + 0.25) / 3)
 
 
 def test_extreme_logits_stay_finite():
