@@ -205,7 +205,7 @@ def _evaluate(
 @app.command(cls=GroupedOptions)
 def colorize(
     inputs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             help="Image files, and folders to search; - is standard input.", metavar="IMAGE..."
         ),
@@ -314,6 +314,26 @@ def colorize(
         str | None,
         typer.Option(help="cpu or gpu:N; by default the first GPU.", rich_help_panel="Running"),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local; or ray: worker processes, on several machines if there are, with files "
+            "at s3:// and other addresses, too.",
+            rich_help_panel="Running",
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of ray; by default one for each CPU.", rich_help_panel="Running"),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Add a line for each image: done, kept or failed, and why.",
+            rich_help_panel="Running",
+        ),
+    ] = None,
 ) -> None:
     """Colorize images of any size at full resolution."""
     from keras_colorize import api
@@ -335,6 +355,9 @@ def colorize(
         keep_color=keep_color,
         allow_damaged=allow_damaged,
         device=device,
+        engine=engine,
+        workers=workers,
+        report=report,
         progress=progress_bar("images"),
     )
     for line in [*summary.notes, *(reason for _, reason in summary.failed)]:
