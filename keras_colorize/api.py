@@ -343,11 +343,13 @@ def colorize_files(
     from keras_colorize.inference.plan import Summary, plan
     from keras_colorize.inference.results import Report
     from keras_colorize.inference.single import Options, parse_color
-    from keras_colorize.inference.streams import spooled
+    from keras_colorize.inference.streams import has_streams, spooled
 
     given = [inputs] if isinstance(inputs, str | Path) else inputs
+    _check_engine(engine, workers, model, device, [*given, output])
     paths = [place(path) for path in given]
-    _check_engine(engine, workers, model, device, paths, output)
+    if engine == "ray" and has_streams(paths, output):
+        raise ColorizeError("--engine ray: takes files alone; pipes and - need --engine local")
     options = Options(
         quality=quality,
         background=None if background is None else parse_color(background),
@@ -460,17 +462,14 @@ def _check_engine(
     workers: int | None,
     model: "Model | None",
     device: str | None,
-    inputs: Sequence[Path],
-    output: str | Path | None,
+    places: Sequence[str | Path | None],
 ) -> None:
     """Raises a ColorizeError if an engine of `colorize_files` cannot do what the rest asks for."""
-    from keras_colorize.inference.addresses import is_address, place
-    from keras_colorize.inference.streams import has_streams
+    from keras_colorize.inference.addresses import is_address
 
     if engine not in ("local", "ray"):
         raise ColorizeError(f"engine: must be local or ray (got {engine})")
     if engine == "local":
-        places = inputs if output is None else [*inputs, place(output)]
         if address := next(filter(is_address, places), None):
             raise ColorizeError(f"{address}: files at addresses need --engine ray")
         if workers is not None:
@@ -480,8 +479,6 @@ def _check_engine(
         raise ColorizeError(f"workers: must be 1 or more (got {workers})")
     if device not in (None, "cpu"):
         raise ColorizeError(f"device: the workers of --engine ray use CPUs (got {device})")
-    if has_streams(inputs, output):
-        raise ColorizeError("--engine ray: takes files alone; pipes and - need --engine local")
     if not isinstance(model, Run | str | Path | None):
         raise ColorizeError(
             "--engine ray: the workers load the model themselves; save it, and pass the file's path"

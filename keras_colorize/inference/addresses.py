@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.images import readable_suffixes
@@ -22,12 +22,10 @@ def place(text: str | Path) -> Path:
         ColorizeError: it is an address, and what it needs is not installed, or the files it names
             are not the same in another process.
     """
-    if is_address(text):  # Already what behaves as one.
+    if not is_address(text):
+        return Path(str(text).removeprefix("file://"))
+    if not isinstance(text, str):
         return text
-    if not isinstance(text, str) or not _ADDRESS.match(text):
-        return Path(text)
-    if text.startswith("file://"):
-        return Path(text.removeprefix("file://"))
     with named_errors(text, "cannot be used"):
         try:
             from upath import UPath
@@ -43,9 +41,11 @@ def place(text: str | Path) -> Path:
     return cast(Path, address)
 
 
-def is_address(path: str | Path) -> TypeGuard[Path]:
-    """Whether it is what `place` gives for an address."""
-    return not isinstance(path, str | Path)
+def is_address(path: str | Path | None) -> bool:
+    """Whether it is an address, as text or as `place` gives it; file:// is none."""
+    if isinstance(path, str):
+        return bool(_ADDRESS.match(path)) and not path.startswith("file://")
+    return path is not None and not isinstance(path, Path)
 
 
 def is_folder(path: Path) -> bool:

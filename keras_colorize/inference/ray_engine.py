@@ -138,7 +138,7 @@ def _shares(sources: Mapping[Path, Path], workers: int) -> deque[_Share]:
 @contextmanager
 def _cluster(workers: int | None) -> Iterator[int]:
     """A cluster that runs; how many workers to start on it."""
-    # Ray tells its makers of its use by default.
+    # Ray sends usage statistics unless this is set.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -190,10 +190,9 @@ def _colorize_each(
     worker_class: Any = ray.remote(num_cpus=THREADS)(_Worker)
     # What is waited for -> its worker, and the share it works on; None while it starts.
     running: dict[Any, tuple[Any, _Share | None]] = {}
+    idle: list[Any] = []
     left = sum(len(share.sources) for share in shares)
     failed_starts = 0
-
-    idle: list[Any] = []
 
     def start() -> None:
         worker = worker_class.remote(*arguments)
