@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_colorize import pretrained
 from keras_colorize.console import log, printed_log, progress_bar
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keras_colorize.evaluation.report import Report
     from keras_colorize.generators import Model
     from keras_colorize.inference.plan import Summary
+    from keras_colorize.inference.prediction import Network
 
 
 def fit(
@@ -287,6 +288,9 @@ def colorize_files(
     keep_color: bool = False,
     allow_damaged: bool = False,
     device: str | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    report: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> "Summary":
     """Colorizes image files and whole folders of images.
@@ -297,11 +301,12 @@ def colorize_files(
 
     Args:
         inputs: image files, and folders to search for them recursively; one or several. `-` is
-            standard input.
+            standard input. With `engine="ray"` also at addresses, as s3://bucket/folder: whatever
+            fsspec reaches.
         output: a folder, made if need be; below it files go by their name, and images of an
             input folder by their path in that folder. A path with a suffix that is not an
             existing folder is a file, for a single input file. `-` is standard output. None:
-            beside each source, which needs `suffix`.
+            beside each source, which needs `suffix`. With `engine="ray"` also an address.
         model: what `load` takes; by default the pretrained model.
         vividness: as for `colorize`.
         prediction_size: as for `colorize`.
@@ -318,6 +323,10 @@ def colorize_files(
         device: "cpu" or "gpu:N"; for the whole process, before TensorFlow has run anything.
             Pretrained models run in ONNX Runtime on the CPU, without TensorFlow, unless this is
             a GPU.
+        engine: "local": this process; or "ray": worker processes of a Ray cluster (extra `ray`),
+            of this machine or of that which RAY_ADDRESS names. See docs/scaling.md.
+        workers: how many of these, of one CPU each; by default one for each CPU.
+        report: a file, .jsonl, to which a line is added for each image when it is finished.
         progress: called with the number of images finished and their total.
 
     Returns:
@@ -327,13 +336,20 @@ def colorize_files(
     Raises:
         ColorizeError: before any work, if an input is missing, two would become one file, an
             image would overwrite a source, or, without `force` or `skip_existing`, a result is
-            there already; for a missing or unfit model; if the disk is full.
+            there already; for a missing or unfit model; if the disk is full, or Ray's workers
+            cannot start.
     """
+    from keras_colorize.inference.addresses import place
     from keras_colorize.inference.plan import Summary, plan
+    from keras_colorize.inference.results import Report
     from keras_colorize.inference.single import Options, parse_color
-    from keras_colorize.inference.streams import spooled
+    from keras_colorize.inference.streams import has_streams, spooled
 
-    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    _check_engine(engine, workers, model, device, [*given, output])
+    paths = [place(path) for path in given]
+    if engine == "ray" and has_streams(paths, output):
+        raise ColorizeError("--engine ray: takes files alone; pipes and - need --engine local")
     options = Options(
         quality=quality,
         background=None if background is None else parse_color(background),
@@ -341,7 +357,8 @@ def colorize_files(
         keep_color=keep_color,
         allow_damaged=allow_damaged,
     )
-    with spooled([Path(path) for path in paths], output) as streams:
+    with spooled(paths, output) as streams:
+        add = None if report is None else Report(Path(report), streams.named)
         planned = plan(
             streams.inputs,
             streams.output,
@@ -353,16 +370,20 @@ def colorize_files(
         if not planned.sources:
             return Summary([], [], planned.skipped, notes=planned.notes)
         network = resolve(model).network(device)
-        from keras_colorize.inference import files
+        network.check(vividness, prediction_size)
+        from keras_colorize.inference import files, ray_engine
 
-        summary = files.colorize_files(
-            planned,
-            network,
-            options,
-            vividness=vividness,
-            prediction_size=prediction_size,
-            progress=progress,
-        )
+        settings: dict[str, Any] = {
+            "vividness": vividness,
+            "prediction_size": prediction_size,
+            "progress": progress,
+            "report": add,
+        }
+        if engine == "ray":
+            load = functools.partial(_load_network, model, device)
+            summary = ray_engine.colorize_files(planned, load, options, workers=workers, **settings)
+        else:
+            summary = files.colorize_files(planned, network, options, **settings)
         return streams.summary(summary)
 
 
@@ -434,6 +455,39 @@ def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
     from keras_colorize.plots import plot_history
 
     return plot_history(rows, Path(output or run.report_folder))
+
+
+def _check_engine(
+    engine: str,
+    workers: int | None,
+    model: "Model | None",
+    device: str | None,
+    places: Sequence[str | Path | None],
+) -> None:
+    """Raises a ColorizeError if an engine of `colorize_files` cannot do what the rest asks for."""
+    from keras_colorize.inference.addresses import is_address
+
+    if engine not in ("local", "ray"):
+        raise ColorizeError(f"engine: must be local or ray (got {engine})")
+    if engine == "local":
+        if address := next(filter(is_address, places), None):
+            raise ColorizeError(f"{address}: files at addresses need --engine ray")
+        if workers is not None:
+            raise ColorizeError("workers: are for --engine ray")
+        return
+    if workers is not None and workers < 1:
+        raise ColorizeError(f"workers: must be 1 or more (got {workers})")
+    if device not in (None, "cpu"):
+        raise ColorizeError(f"device: the workers of --engine ray use CPUs (got {device})")
+    if not isinstance(model, Run | str | Path | None):
+        raise ColorizeError(
+            "--engine ray: the workers load the model themselves; save it, and pass the file's path"
+        )
+
+
+def _load_network(model: "Model | None", device: str | None, threads: int) -> "Network":
+    """Loads in a worker what a MODEL argument means."""
+    return resolve(model).network(device, threads)
 
 
 def _card_and_recipe(source: Generator) -> dict[str, str]:

@@ -5,7 +5,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from keras_colorize.exporting.formats import Format
 
 NAME = "keras-colorize"
 BAD_ROWS_SHOWN = 20
+Engine = Literal["local", "ray"]
 
 app = typer.Typer(
     name=NAME,
@@ -205,11 +206,19 @@ def _evaluate(
 @app.command(cls=GroupedOptions)
 def colorize(
     inputs: Annotated[
-        list[Path],
+        list[str] | None,
         typer.Argument(
-            help="Image files, and folders to search; - is standard input.", metavar="IMAGE..."
+            help="Image files, and folders to search; - is standard input.", metavar="IMAGE"
         ),
-    ],
+    ] = None,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text file that names more images and folders, one a line.",
+            rich_help_panel="Files",
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -314,11 +323,37 @@ def colorize(
         str | None,
         typer.Option(help="cpu or gpu:N; by default the first GPU.", rich_help_panel="Running"),
     ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="This process; or workers of a Ray cluster, which also take files at s3:// and "
+            "other addresses.",
+            rich_help_panel="Running",
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of Ray; by default one for each CPU.", rich_help_panel="Running"),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Add a line for each image: done, kept or failed, and why.",
+            rich_help_panel="Running",
+        ),
+    ] = None,
 ) -> None:
     """Colorize images of any size at full resolution."""
     from keras_colorize import api
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    inputs = inputs or []
+    if files_from is not None:
+        text = files_from.read_text(encoding="utf-8", errors="surrogateescape")
+        inputs += filter(None, text.splitlines())
+    if not inputs:
+        raise typer.BadParameter("name an image or a folder")
     summary = api.colorize_files(
         inputs,
         output,
@@ -335,6 +370,9 @@ def colorize(
         keep_color=keep_color,
         allow_damaged=allow_damaged,
         device=device,
+        engine=engine,
+        workers=workers,
+        report=report,
         progress=progress_bar("images"),
     )
     for line in [*summary.notes, *(reason for _, reason in summary.failed)]:

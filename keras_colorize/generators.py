@@ -83,17 +83,18 @@ class Generator:
         else:
             copy_weights(self.load(), network, str(self.path or self.name))
 
-    def network(self, device: str | None = None) -> "Network":
+    def network(self, device: str | None = None, threads: int | None = None) -> "Network":
         """What colorizes with it: one object for all calls while its file stays the same.
 
         Args:
             device: as for `use_device`; on a GPU TensorFlow is used, whatever other file there is.
+            threads: that ONNX Runtime uses; by default as many as there are cores.
 
         Raises:
             ColorizeError: it cannot be loaded, or there is no such device.
         """
         if self.onnx and device in (None, "cpu"):
-            return _load_onnx(self.onnx, self.onnx.stat().st_mtime_ns)
+            return _load_onnx(self.onnx, self.onnx.stat().st_mtime_ns, threads)
         if device is not None:
             use_device(device)
         if self.path is None:
@@ -173,10 +174,10 @@ def _short_name(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _load_onnx(path: Path, modified: int) -> "Network":
+def _load_onnx(path: Path, modified: int, threads: int | None) -> "Network":
     from keras_colorize.inference.onnx_network import OnnxNetwork
 
-    return OnnxNetwork(path)
+    return OnnxNetwork(path, threads)
 
 
 @functools.lru_cache(maxsize=2)

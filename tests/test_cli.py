@@ -1,5 +1,6 @@
 """The console script in real processes; few load TensorFlow, since that takes seconds."""
 
+import json
 import os
 import re
 import subprocess
@@ -97,6 +98,11 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["colorize", "a", "-o", "b", "--background", "dull"], 1, "background: must be a color"),
         (["colorize", "a", "-o", "b", "--prediction-size", "8"], 2, "'--prediction-size': Input"),
         (["colorize", "a.png", "-o", "b", "--model", "m"], 1, "a.png: no such file or folder"),
+        (["colorize", "-o", "b"], 2, "name an image or a folder"),
+        (["colorize", "-o", "b", "--files-from", "list.txt"], 1, "list.txt: No such file"),
+        (["colorize", "a.png", "-o", "b", "--engine", "spark"], 2, "'--engine'"),
+        (["colorize", "a.png", "-o", "b", "--report", "a.png"], 1, "must be a file *.jsonl"),
+        (["colorize", "s3://a/b", "-o", "b"], 1, "s3://a/b: files at addresses need --engine ray"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
         (["export", "m", "-o", "b", "--format", "tf"], 2, "Invalid value for '--format'"),
         (["export", "m", "-o", "b", "--format", "onnx"], 1, "b: must be a file with the suffix"),
@@ -204,6 +210,28 @@ def test_a_command_with_tensorflow_is_quiet(call, tmp_path):
     assert errors.startswith("keras-colorize: in/bad.png: ") and errors.count("\n") == 1
     with Image.open(tmp_path / "out" / "good.png") as colorized:
         assert (colorized.size, colorized.mode) == ((30, 20), "RGB")
+
+
+def test_a_list_of_files_in_and_a_report_out(call, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "in a folder.png")
+    Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "named.png")
+    (tmp_path / "bad.png").write_text("no image")
+    (tmp_path / "list.txt").write_text("named.png\n\nin\nbad.png\n")
+    command = ["colorize", "--files-from", "list.txt", "-o", "out", "--report", "report.jsonl"]
+    code, output, _ = call(*command)
+    assert (code, output) == (1, "2 of 3 images colorized: out\n")
+    report = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert {line["image"]: line["status"] for line in report} == {
+        "named.png": "done",
+        "in/in a folder.png": "done",
+        "bad.png": "failed",
+    }
+    assert {line["result"] for line in report} == {
+        "out/named.png",
+        "out/in a folder.png",
+        "out/bad.png",
+    }
 
 
 def test_termination_leaves_whole_files_only(tmp_path):

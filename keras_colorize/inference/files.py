@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from keras_colorize.inference.budget import BUDGET, SMALLEST, decoded_bytes
 from keras_colorize.inference.plan import Plan, Summary
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
+from keras_colorize.inference.results import Result, collect
 from keras_colorize.inference.single import Options
 from keras_colorize.prediction_size import MULTIPLE
 
@@ -88,6 +89,7 @@ def colorize_files(
     vividness: float | None = None,
     prediction_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    report: Callable[[Result], None] | None = None,
 ) -> Summary:
     """Colorizes files.
 
@@ -102,6 +104,7 @@ def colorize_files(
         vividness: 0..1; by default the network's own.
         prediction_size: short side at which a network of any size sees images.
         progress: called with the number of files finished and their total.
+        report: called with what became of each image.
 
     Returns:
         The files written, and the images that failed.
@@ -110,16 +113,56 @@ def colorize_files(
         ColorizeError: the network has no such setting, or the disk is full.
     """
     network.check(vividness, prediction_size)
-    for folder in {target.parent for target in plan.sources}:
+    remove_leftovers_beside(plan.sources)
+    results = colorize_each(
+        plan.sources,
+        network,
+        options,
+        vividness=vividness,
+        prediction_size=prediction_size,
+    )
+    return collect(plan, results, progress=progress, report=report)
+
+
+def remove_leftovers_beside(targets: Iterable[Path]) -> None:
+    """Removes what killed processes left in the folders of these files."""
+    for folder in {target.parent for target in targets}:
         remove_dead_leftovers(folder)
-    tasks = [_Task(source, target) for target, source in plan.sources.items()]
+
+
+def colorize_each(
+    sources: Mapping[Path, Path],
+    network: Network,
+    options: Options,
+    *,
+    vividness: float | None = None,
+    prediction_size: int | None = None,
+    threads: int | None = None,
+) -> Generator[Result]:
+    """Colorizes files, as `colorize_files`, and tells of each when it is finished.
+
+    Args:
+        sources: target -> source.
+        network: as for `colorize_files`, as are the others.
+        options: how results are written.
+        vividness: 0..1.
+        prediction_size: short side, in pixels.
+        threads: how many read, and how many write; by default as many as there are cores.
+
+    Yields:
+        What became of each image, in the order in which they are finished.
+
+    Raises:
+        ColorizeError: the disk is full.
+    """
+    tasks = [_Task(source, target) for target, source in sources.items()]
     shape = functools.partial(network.shape, size=prediction_size)
-    cores = len(os.sched_getaffinity(0))
-    pipeline = _Pipeline(deque(tasks), shape, options, ThreadPoolExecutor(cores))
-    readers = ThreadPoolExecutor(cores)
+    threads = threads or len(os.sched_getaffinity(0))
+    pipeline = _Pipeline(deque(tasks), shape, options, threads)
+    readers = ThreadPoolExecutor(threads)
     try:
         if tasks:
-            for _ in range(cores):
+            for _ in range(threads):
                 readers.submit(pipeline.read_all)
             # The first run takes long; the first images are read meanwhile.
             network.predict(np.zeros((1, *shape(MULTIPLE, MULTIPLE), 3), np.uint8))
@@ -134,8 +177,7 @@ def colorize_files(
                     raise arrival.bug
                 pipeline.budget.give(arrival.charge)
                 finished += 1
-                if progress is not None:
-                    progress(finished, len(tasks))
+                yield Result(arrival.source, arrival.target, arrival.kept, arrival.failure)
             for alike, images in _by_shape(questions):
                 predictions = network.predict(images, vividness)
                 for question, ab in zip(alike, predictions, strict=True):
@@ -144,13 +186,6 @@ def colorize_files(
         pipeline.stop()
         readers.shutdown()
         pipeline.writers.shutdown(cancel_futures=True)
-    return Summary(
-        done=[task.target for task in tasks if not task.failure],
-        failed=[(task.source, task.failure) for task in tasks if task.failure],
-        skipped=plan.skipped,
-        kept=[task.target for task in tasks if task.kept and not task.failure],
-        notes=plan.notes,
-    )
 
 
 class _Pipeline:
@@ -161,14 +196,15 @@ class _Pipeline:
         waiting: deque[_Task],
         shape: Callable[[int, int], tuple[int, int]],
         options: Options,
-        writers: ThreadPoolExecutor,
+        threads: int,
     ) -> None:
         self.arrived = queue.SimpleQueue[_Task | _Question]()
         self.budget = Budget(BUDGET)
-        self.writers = writers
+        self.writers = ThreadPoolExecutor(threads)
         self._waiting = waiting
         self._shape = shape
         self._options = options
+        self._threads = threads
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -231,7 +267,7 @@ class _Pipeline:
         image, task.image = task.image, None
         assert image is not None
         try:
-            recolor(image.rgb, ab)
+            recolor(image.rgb, ab, self._threads)
             single.write(task.target, image, self._options)
         except Exception as error:
             task.fail(error)
@@ -260,7 +296,7 @@ class _Pipeline:
             image = self._read_page(task, page)
             if not (self._options.keep_color and not is_gray(image)):
                 small = squash(image.rgb, self._shape(*image.rgb.shape[:2]))
-                recolor(image.rgb, self._ask(small))
+                recolor(image.rgb, self._ask(small), self._threads)
             yield single.finish(task.target, image, self._options)
 
     def _ask(self, small: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ class OnnxNetwork(Network):
 
     Args:
         path: what `keras_colorize.export.onnx` wrote, of a generator of any size with vividness.
+        threads: that the network runs in; by default as many as there are cores.
 
     Raises:
         ColorizeError: the file cannot be loaded.
@@ -23,9 +24,13 @@ class OnnxNetwork(Network):
 
     size = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads or 0
         try:
-            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                path, settings, providers=["CPUExecutionProvider"]
+            )
             properties = self._session.get_modelmeta().custom_metadata_map
             self.name = properties["name"]
             self._vividness = float(properties["vividness"])

@@ -14,7 +14,9 @@ from keras_colorize.images import (
     readable_suffixes,
     unread_suffixes,
 )
-from keras_colorize.images.formats import KIND_OF_SUFFIX
+from keras_colorize.images.formats import KIND_OF_SUFFIX, KINDS
+from keras_colorize.inference import addresses
+from keras_colorize.inference.addresses import is_address, place
 
 _RENAMED_SUFFIXES = (".jpe", ".jfif")  # Rare names of JPEG, which many programs do not know.
 
@@ -78,7 +80,8 @@ def plan(
     """Lists every image with the file it becomes.
 
     Args:
-        inputs: image files, and folders to search for them recursively.
+        inputs: image files, and folders to search for them recursively; `addresses.place` gives
+            those at addresses.
         output: a folder; below it files go by their name, and images of an input folder by their
             path in that folder. A path with a suffix that is not an existing folder is a file,
             for a single input file; one that ends with `/` is a folder. None: beside each source.
@@ -109,7 +112,7 @@ def plan(
             "(--suffix _color)"
         )
     notes: list[str] = []
-    found = list(_find(inputs, None if output is None else Path(output), notes))
+    found = list(_find(inputs, None if output is None else place(output), notes))
     if suffix:
         found = _without_results(found, suffix, notes)
     targets: dict[Path, Path] = {}
@@ -127,7 +130,7 @@ def plan(
             raise _conflict(target, targets[target], source.path)
     _note_misnamed(targets, notes, explicit=file is not None or new_format is not None)
     _check_targets(targets)
-    existing = [target for target in targets if target.exists()]
+    existing = _existing(targets, {source.folder for source in found})
     if existing and not force and not skip_existing:
         raise ColorizeError(
             f"{_and_more(existing)}: already there; use --skip-existing to leave it, --force to "
@@ -152,10 +155,10 @@ def _named_file(output: str | Path | None) -> Path | None:
     """The output if it names a file, not a folder."""
     if output is None or str(output).endswith("/"):
         return None
-    path = Path(output)
-    if path.is_dir():
+    path = place(output)
+    if addresses.is_folder(path):
         return None
-    if path.exists() and path.suffix.lower() not in WRITTEN_SUFFIXES:
+    if addresses.exists(path) and path.suffix.lower() not in WRITTEN_SUFFIXES:
         raise ColorizeError(f"{path}: not a folder")
     return path if path.suffix else None
 
@@ -168,7 +171,7 @@ def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: 
             f"{file}: unknown image suffix; use one of {' '.join(WRITTEN_SUFFIXES)}, or {file}/ "
             "for a folder"
         )
-    if len(inputs) != 1 or inputs[0].is_dir():
+    if len(inputs) != 1 or addresses.is_folder(inputs[0]):
         raise ColorizeError(f"{file}: a single file; give a folder for several images")
     if format is not None and KIND_OF_SUFFIX[format] != KIND_OF_SUFFIX[own]:
         raise ColorizeError(f"{file}: not the suffix of --format {format[1:]}")
@@ -179,12 +182,12 @@ def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: 
 def _find(inputs: Sequence[Path], output: Path | None, notes: list[str]) -> Iterator[_Source]:
     """The images of all inputs, with the places of their results; notes what is not read."""
     for path in inputs:
-        if not path.is_dir():
-            if not path.exists():
+        if not addresses.is_folder(path):
+            if not addresses.exists(path):
                 raise ColorizeError(f"{path}: no such file or folder")
             yield _Source(path, output or path.parent, Path(path.name))
             continue
-        names = find_images(path)
+        names = addresses.find_images(path) if is_address(path) else find_images(path)
         if output is not None and path.resolve() in output.resolve().parents:
             results = output.resolve().relative_to(path.resolve()).as_posix() + "/"
             names = [name for name in names if not name.startswith(results)]
@@ -192,7 +195,7 @@ def _find(inputs: Sequence[Path], output: Path | None, notes: list[str]) -> Iter
             raise ColorizeError(
                 f"{path}: no images in this folder ({' '.join(readable_suffixes())})"
             )
-        if unread := unread_suffixes(path):
+        if not is_address(path) and (unread := unread_suffixes(path)):
             notes.append(f"{path}: not read: {_counts(unread)}")
         for name in names:
             yield _Source(path / name, output or path, Path(name))
@@ -222,7 +225,17 @@ def _without_results(found: list[_Source], suffix: str, notes: list[str]) -> lis
 
 
 def _suffix(source: Path) -> str:
-    """The suffix for the result of a source: its own where it fits its content."""
+    """The suffix for the result of a source: its own where it fits its content.
+
+    At an address it is told by the name alone, as each look at a file there takes its time.
+    """
+    if is_address(source):
+        own = source.suffix.lower()
+        if own not in KIND_OF_SUFFIX:
+            raise ColorizeError(
+                f"{source}: its name does not tell its format; name that of the result (--format)"
+            )
+        return KINDS[KIND_OF_SUFFIX[own]][0] if own in _RENAMED_SUFFIXES else source.suffix
     try:
         usual = content_suffix(source)
     except ColorizeError:
@@ -247,6 +260,16 @@ def _note_misnamed(targets: dict[Path, Path], notes: list[str], explicit: bool) 
         notes.append(f"{files}: holds another format than its name says; see {misnamed[0][1]}")
 
 
+def _existing(targets: Iterable[Path], folders: set[Path]) -> list[Path]:
+    """The targets that are there already; at addresses one listing of each folder tells."""
+    there = {
+        folder / name for folder in folders if is_address(folder) for name in addresses.find(folder)
+    }
+    return [
+        target for target in targets if (target in there if is_address(target) else target.exists())
+    ]
+
+
 def _check_targets(targets: dict[Path, Path]) -> None:
     """Raises a ColorizeError if a target is a source, or two targets are one file."""
     identities = {_identity(source): source for source in targets.values()}
@@ -268,7 +291,7 @@ def _check_targets(targets: dict[Path, Path]) -> None:
         taken[real] = source
         spelling = unicodedata.normalize("NFC", str(real)).casefold()
         other = spellings.setdefault(spelling, real)
-        if other != real and _ignores_case(real.parent):
+        if other != real and not is_address(real) and _ignores_case(real.parent):
             raise _conflict(target, taken[other], source)
 
 
@@ -288,8 +311,10 @@ def _conflict(target: Path, source: Path, other: Path) -> ColorizeError:
     return ColorizeError(f"{target}: would be written for both {source} and {other}")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> object:
     """What a file is the same by, however it is spelled; None if there is no such file."""
+    if is_address(path):
+        return str(path.resolve())
     try:
         status = path.stat()
     except OSError:

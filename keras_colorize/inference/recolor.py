@@ -23,7 +23,7 @@ _LONGEST_SIDE = 2**14  # `cv2.remap` takes fewer than 2**15 rows and columns.
 _LUMINANCE_FROM_LINEAR = np.linalg.inv(srgb.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.float32)
 
 
-def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
+def recolor(rgb: np.ndarray, ab: np.ndarray, threads: int | None = None) -> None:
     """Replaces the colors of an image, in place, and keeps its lightness.
 
     The ab field covers the whole image; along each axis it is enlarged bicubically or, where
@@ -33,7 +33,9 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
     Args:
         rgb: uint8 or uint16, shape (H, W, 3), sRGB; overwritten.
         ab: float32, shape (h, w, 2), the Lab components of the new colors.
+        threads: that share a large image; by default as many as there are cores.
     """
+    threads = threads or len(os.sched_getaffinity(0))
     width = rgb.shape[1]
     smaller = min(ab.shape[1], width), min(ab.shape[0], rgb.shape[0])
     if smaller != ab.shape[1::-1]:
@@ -42,10 +44,10 @@ def recolor(rgb: np.ndarray, ab: np.ndarray) -> None:
     # width, the rows in each strip.
     for left in range(0, width, _LONGEST_SIDE):
         part = slice(left, min(left + _LONGEST_SIDE, width))
-        _recolor_columns(rgb[:, part], _columns(ab, width, part))
+        _recolor_columns(rgb[:, part], _columns(ab, width, part), threads)
 
 
-def _recolor_columns(rgb: np.ndarray, columns: np.ndarray) -> None:
+def _recolor_columns(rgb: np.ndarray, columns: np.ndarray, threads: int) -> None:
     """Recolors a part of the width in place; `columns`, (h, 2, W), has ab of its columns."""
     height, width = rgb.shape[:2]
     rows = min(max(1, _STRIP // width), _LONGEST_SIDE)
@@ -62,8 +64,8 @@ def _recolor_columns(rgb: np.ndarray, columns: np.ndarray) -> None:
         strip[:] = _recolor(strip, a, b)
 
     tops = range(0, height, rows)
-    if height * width >= _LARGE:
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    if height * width >= _LARGE and threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(recolor_strip, tops))
     else:
         for top in tops:

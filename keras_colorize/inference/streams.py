@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.inference.addresses import is_address
 from keras_colorize.inference.plan import Summary
 
 STREAM = Path("-")
@@ -100,9 +101,16 @@ def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Strea
             sys.stdout.buffer.flush()
 
 
+def has_streams(inputs: Sequence[Path], output: str | Path | None) -> bool:
+    """Whether an input is a pipe, or the output is standard output."""
+    return str(output) == str(STREAM) or any(_is_pipe(path) for path in inputs)
+
+
 def _is_pipe(path: Path) -> bool:
     if path == STREAM:
         return True
+    if is_address(path):
+        return False
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -2,8 +2,8 @@
 
 Every comparison is a ratio within one run: the sides take turns, and the median of the rounds
 counts. Each benchmark runs in a process of its own. Needs `pip install -e '.[test,torch]'`, an
-otherwise idle machine, and about half an hour; `quality` is run only by name, for it trains
-`2 * seeds * minutes`.
+otherwise idle machine, and about half an hour. Run only by name: `quality`, which trains
+`2 * seeds * minutes`, and `bulk`, which colorizes `6 * (rounds + 1) * images`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.benchmarks.measuring import Options, Row, run
 
 BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory")
-BY_NAME_ONLY = ("quality",)
+BY_NAME_ONLY = ("bulk", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 
 
@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--data", type=Path, help="10,000 images or more, a folder an artist")
     parser.add_argument("--rounds", type=int, default=defaults.rounds)
-    parser.add_argument("--images", type=int, default=defaults.images, help="of colorizing")
+    parser.add_argument(
+        "--images", type=int, default=defaults.images, help="of colorizing; of bulk twice as many"
+    )
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="of quality")
     parser.add_argument("--seeds", type=int, default=defaults.seeds, help="of quality")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks.json"))

@@ -47,7 +47,7 @@ def measure(options: Options) -> list[Row]:
 
 def _photograph(folder: Path, options: Options) -> list[Row]:
     source, ours, theirs = (folder / f"{name}.jpg" for name in ("source", "ours", "theirs"))
-    _write_painting(source, PHOTOGRAPH, seed=0)
+    write_painting(source, PHOTOGRAPH, seed=0)
     generator = load()
 
     def opencv() -> None:
@@ -76,7 +76,7 @@ def _photograph(folder: Path, options: Options) -> list[Row]:
 def _small(folder: Path, options: Options) -> Row:
     """One image by the pretrained model, which is loaded and has colorized before."""
     source, target = folder / "small.jpg", folder / "small-colorized.jpg"
-    _write_painting(source, (512, 512), seed=0)
+    write_painting(source, (512, 512), seed=0)
     generator = load()
 
     def colorize() -> None:
@@ -93,7 +93,7 @@ def _many(folder: Path, options: Options) -> Row:
     sources = [folder / "many" / f"{index:04d}.jpg" for index in range(options.images)]
     sources[0].parent.mkdir()
     for index, path in enumerate(sources):
-        _write_painting(path, (512, 512), seed=index)
+        write_painting(path, (512, 512), seed=index)
     output = folder / "colorized"
     generator = unet_generator()
     stages = _stages(sources, output, generator)
@@ -162,7 +162,7 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _write_painting(path: Path, size: tuple[int, int], seed: int) -> None:
+def write_painting(path: Path, size: tuple[int, int], seed: int) -> None:
     """A JPEG of a painted scene with the grain of a photograph."""
     scene = cv2.resize(paint_scenes(1, 128, seed)[0], size, interpolation=cv2.INTER_CUBIC)
     grain = np.random.default_rng(seed).normal(0, 6, (*scene.shape[:2], 1)).astype(np.float32)

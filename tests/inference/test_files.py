@@ -172,7 +172,7 @@ def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
 
 
 def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, network, monkeypatch):
-    def broken(rgb, ab):
+    def broken(rgb, ab, threads):
         raise ZeroDivisionError
 
     monkeypatch.setattr(files, "recolor", broken)
