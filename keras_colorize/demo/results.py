@@ -1,0 +1,151 @@
+"""What the page shows and downloads: images, and files of their results."""
+
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_colorize import pretrained
+from keras_colorize.data.painted_scenes import paint_scenes
+from keras_colorize.generators import Generator, resolve
+from keras_colorize.images import Picture, read_picture, write_image
+from keras_colorize.inference.budget import decoded_bytes
+from keras_colorize.inference.prediction import Network, squash
+from keras_colorize.inference.recolor import recolor
+from keras_colorize.inference.single import Options, write
+from keras_colorize.training.run import Run
+
+_WHITE = (255, 255, 255)
+_KEPT_RESULTS = 64  # Files; an older one is made anew when it is asked for.
+_KEPT_OUTPUTS = 8  # Of networks; small.
+_NO_COLOR = np.zeros((1, 1, 2), np.float32)
+
+_EXAMPLE_SIZE = 768
+_EXAMPLES = {"jug": 22, "sails": 36, "landscape": 38, "flowers": 17}  # Seeds of painted scenes.
+
+
+class Results:
+    """Colorizes images, and keeps what the last ones need to be colorized otherwise.
+
+    Args:
+        models: name -> model.
+        folder: where the results are written; the oldest files are removed.
+    """
+
+    def __init__(self, models: Mapping[str, Generator], folder: Path) -> None:
+        self.models = models
+        self._folder = folder
+        self._read = functools.lru_cache(maxsize=1)(_read)
+        self._outputs = functools.lru_cache(maxsize=_KEPT_OUTPUTS)(self._run)
+
+    def vividness(self, model: str) -> float | None:
+        """A model's own, None if it has none; loads it.
+
+        Raises:
+            ColorizeError: it cannot be loaded.
+        """
+        return self.models[model].network().vividness
+
+    def gray(self, image: Path) -> Path:
+        """Writes an image without its colors, as JPEG.
+
+        Raises:
+            ColorizeError: it cannot be read.
+        """
+        target = self._target(image, f"{image.stem}_gray.jpg")
+        if not _is_there(target):
+            self._write(target, self._read(image), _NO_COLOR)
+        return target
+
+    def color(self, image: Path, model: str, vividness: float | None, suffix: str) -> Path:
+        """Writes an image as `colorize_files` does, at full size.
+
+        The network runs once for an image, however often its vividness changes.
+
+        Args:
+            image: the file.
+            model: its name.
+            vividness: 0..1; None for the model's own, and for models without.
+            suffix: ".png", which keeps 16 bits and transparency, or ".jpg", which shows white
+                through.
+
+        Returns:
+            The file.
+
+        Raises:
+            ColorizeError: the image cannot be read, or the model not be loaded.
+        """
+        network = self.models[model].network()
+        target = self._target(image, f"{image.stem}_color{suffix}", model, vividness)
+        if not _is_there(target):
+            ab = network.blend(self._outputs(image, network), vividness)
+            self._write(target, self._read(image), ab)
+        return target
+
+    def _run(self, image: Path, network: Network) -> np.ndarray:
+        rgb = self._read(image).rgb
+        return network.outputs(squash(rgb, network.shape(*rgb.shape[:2]))[None])[0]
+
+    def _target(self, image: Path, name: str, *settings: object) -> Path:
+        digest = hashlib.sha256(repr((image, *settings)).encode()).hexdigest()[:32]
+        return self._folder / digest / name
+
+    def _write(self, target: Path, picture: Picture, ab: np.ndarray) -> None:
+        rgb = picture.rgb.copy()
+        recolor(rgb, ab)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(target, replace(picture, rgb=rgb), Options(background=_WHITE))
+        folders = sorted(self._folder.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+        for folder in folders[:-_KEPT_RESULTS]:
+            shutil.rmtree(folder)
+
+
+def _read(image: Path) -> Picture:
+    decoded_bytes(image, pages=1)  # What is too large is refused.
+    return read_picture(image)
+
+
+def _is_there(target: Path) -> bool:
+    """Whether a result is there; it counts as new then."""
+    if not target.exists():
+        return False
+    os.utime(target.parent)
+    return True
+
+
+def offered_models(models: Sequence[str]) -> dict[str, Generator]:
+    """The models to choose from, by name.
+
+    Args:
+        models: what `resolve` takes, or folders of runs; none for the pretrained models and those
+            of `runs/`.
+
+    Raises:
+        ColorizeError: one is missing.
+    """
+    if not models:
+        models = [*pretrained.MODELS, *_trained_runs(Path("runs"))]
+    names = [name for model in models for name in _trained_runs(Path(model)) or [model]]
+    return {name: resolve(name) for name in names}
+
+
+def _trained_runs(folder: Path) -> list[str]:
+    """The runs in a folder that have a model."""
+    runs = [Run(recipe.parent) for recipe in sorted(folder.glob("*/recipe.toml"))]
+    return [str(run.path) for run in runs if "best" in run.models]
+
+
+def paint_examples(folder: Path) -> list[Path]:
+    """Paints gray images to try the page with; PNG files."""
+    files = []
+    for name, seed in _EXAMPLES.items():
+        (rgb,) = paint_scenes(1, _EXAMPLE_SIZE, seed)
+        recolor(rgb, _NO_COLOR)
+        files.append(folder / f"{name}.png")
+        write_image(files[-1], rgb)
+    return files
