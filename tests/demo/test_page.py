@@ -222,9 +222,7 @@ def test_models_and_examples(page: Page, server: Server) -> None:
         page.get_by_role("option", name=model).click()
 
     choose("tiny.keras")
-    expect(page.locator("#comparison img").nth(1)).not_to_have_attribute(
-        "src", ours
-    )
+    expect(page.locator("#comparison img").nth(1)).not_to_have_attribute("src", ours)
     expect(knob).to_have_count(0)
     tiny = read_picture(download(page, "PNG")).rgb
     assert tiny.shape == (768, 768, 3)
