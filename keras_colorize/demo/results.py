@@ -2,9 +2,7 @@
 
 import functools
 import hashlib
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import numpy as np
 from keras_colorize import pretrained
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.generators import Generator, resolve
-from keras_colorize.images import Picture, read_picture, write_image
+from keras_colorize.images import RgbImage, read_image, write_image
 from keras_colorize.inference.budget import decoded_bytes
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
@@ -41,6 +39,7 @@ class Results:
         self.models = models
         self._folder = folder
         self._read = functools.lru_cache(maxsize=1)(_read)
+        self._results: dict[Path, None] = {}  # In the order in which they were last asked for.
         self._outputs = functools.lru_cache(maxsize=_KEPT_OUTPUTS)(self._run)
 
     def vividness(self, model: str) -> float | None:
@@ -51,24 +50,21 @@ class Results:
         """
         return self.models[model].network().vividness
 
-    def gray(self, image: Path) -> Path:
+    def gray(self, file: Path) -> Path:
         """Writes an image without its colors, as JPEG.
 
         Raises:
             ColorizeError: it cannot be read.
         """
-        target = self._target(image, f"{image.stem}_gray.jpg")
-        if not _is_there(target):
-            self._write(target, self._read(image), _NO_COLOR)
-        return target
+        return self._result(file, f"{file.stem}_gray.jpg", lambda: _NO_COLOR)
 
-    def color(self, image: Path, model: str, vividness: float | None, suffix: str) -> Path:
+    def color(self, file: Path, model: str, vividness: float | None, suffix: str) -> Path:
         """Writes an image as `colorize_files` does, at full size.
 
         The network runs once for an image, however often its vividness changes.
 
         Args:
-            image: the file.
+            file: the image.
             model: its name.
             vividness: 0..1; None for the model's own, and for models without.
             suffix: ".png", which keeps 16 bits and transparency, or ".jpg", which shows white
@@ -81,41 +77,46 @@ class Results:
             ColorizeError: the image cannot be read, or the model not be loaded.
         """
         network = self.models[model].network()
-        target = self._target(image, f"{image.stem}_color{suffix}", model, vividness)
-        if not _is_there(target):
-            ab = network.blend(self._outputs(image, network), vividness)
-            self._write(target, self._read(image), ab)
-        return target
+        return self._result(
+            file,
+            f"{file.stem}_color{suffix}",
+            lambda: network.blend(self._outputs(file, network), vividness),
+            *(model, _version(self.models[model]), vividness),
+        )
 
-    def _run(self, image: Path, network: Network) -> np.ndarray:
-        rgb = self._read(image).rgb
+    def _run(self, file: Path, network: Network) -> np.ndarray:
+        rgb = self._read(file).rgb
         return network.outputs(squash(rgb, network.shape(*rgb.shape[:2]))[None])[0]
 
-    def _target(self, image: Path, name: str, *settings: object) -> Path:
-        digest = hashlib.sha256(repr((image, *settings)).encode()).hexdigest()[:32]
-        return self._folder / digest / name
+    def _result(
+        self, file: Path, name: str, ab: Callable[[], np.ndarray], *settings: object
+    ) -> Path:
+        """The result of a file with these settings; written if it is not there."""
+        digest = hashlib.sha256(repr((file, *settings)).encode()).hexdigest()[:32]
+        target = self._folder / digest / name
+        self._results.pop(target, None)
+        if not target.exists():
+            image = self._read(file)
+            rgb = image.rgb.copy()
+            recolor(rgb, ab())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(target, replace(image, rgb=rgb), Options(background=_WHITE))
+        self._results[target] = None
+        if len(self._results) > _KEPT_RESULTS:
+            oldest = next(iter(self._results))
+            del self._results[oldest]
+            oldest.unlink()
+        return target
 
-    def _write(self, target: Path, picture: Picture, ab: np.ndarray) -> None:
-        rgb = picture.rgb.copy()
-        recolor(rgb, ab)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(target, replace(picture, rgb=rgb), Options(background=_WHITE))
-        folders = sorted(self._folder.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
-        for folder in folders[:-_KEPT_RESULTS]:
-            shutil.rmtree(folder)
+
+def _read(file: Path) -> RgbImage:
+    decoded_bytes(file, pages=1)  # What is too large is refused.
+    return read_image(file)
 
 
-def _read(image: Path) -> Picture:
-    decoded_bytes(image, pages=1)  # What is too large is refused.
-    return read_picture(image)
-
-
-def _is_there(target: Path) -> bool:
-    """Whether a result is there; it counts as new then."""
-    if not target.exists():
-        return False
-    os.utime(target.parent)
-    return True
+def _version(model: Generator) -> int | None:
+    """What changes when a run has a better model."""
+    return None if model.path is None else model.path.stat().st_mtime_ns
 
 
 def offered_models(models: Sequence[str]) -> dict[str, Generator]:

@@ -24,7 +24,7 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 import keras_colorize
 from keras_colorize import cli, demo, pretrained
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.images import read_picture, write_image
+from keras_colorize.images import read_image, write_image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -171,16 +171,16 @@ def test_what_is_downloaded_is_what_colorize_returns(page: Page, gray: Path) -> 
     png, jpeg = download(page, "PNG"), download(page, "JPEG")
     assert (png.name, jpeg.name) == ("old photo_color.png", "old photo_color.jpg")
     colorized = keras_colorize.colorize(gray, vividness=0.85)
-    np.testing.assert_array_equal(read_picture(png).rgb, colorized)
+    np.testing.assert_array_equal(read_image(png).rgb, colorized)
     with urllib.request.urlopen(color_shown(page)) as shown:
         assert shown.read() == jpeg.read_bytes(), "the image shown is the whole JPEG"
-    difference = read_picture(jpeg).rgb.astype(int) - colorized
+    difference = read_image(jpeg).rgb.astype(int) - colorized
     assert np.abs(difference).mean() < 2
     # And back.
     set_vividness(page, 0.5)
     assert color_shown(page) == own
     colorized = keras_colorize.colorize(gray)
-    np.testing.assert_array_equal(read_picture(download(page, "PNG")).rgb, colorized)
+    np.testing.assert_array_equal(read_image(download(page, "PNG")).rgb, colorized)
 
 
 @needs_chromium
@@ -224,7 +224,7 @@ def test_models_and_examples(page: Page, server: Server) -> None:
     choose("tiny.keras")
     expect(page.locator("#comparison img").nth(1)).not_to_have_attribute("src", ours)
     expect(knob).to_have_count(0)
-    tiny = read_picture(download(page, "PNG")).rgb
+    tiny = read_image(download(page, "PNG")).rgb
     assert tiny.shape == (768, 768, 3)
     choose("broken.keras")
     expect(page.get_by_role("alert")).to_have_text(re.compile("^broken.keras: .*damaged"))

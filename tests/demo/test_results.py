@@ -12,7 +12,7 @@ from keras_colorize import ColorizeError, pretrained
 from keras_colorize.demo import results as module
 from keras_colorize.demo.results import Results, offered_models, paint_examples
 from keras_colorize.generators import resolve
-from keras_colorize.images import read_picture, write_image
+from keras_colorize.images import read_image, write_image
 from keras_colorize.inference.onnx_network import OnnxNetwork
 from keras_colorize.recipe import load_recipe
 from keras_colorize.training.run import Run
@@ -42,13 +42,13 @@ def test_png_is_what_colorize_returns(
     image = write_noise(tmp_path / "noise.png", dtype, alpha)
     png = results.color(image, MODEL, 0.85, ".png")
     assert png.name == "noise_color.png"
-    written = read_picture(png)
+    written = read_image(png)
     expected = keras_colorize.colorize(image, vividness=0.85)
     assert written.rgb.dtype == dtype
     np.testing.assert_array_equal(written.rgb, expected[..., :3])
     if alpha:
         np.testing.assert_array_equal(written.alpha, expected[..., 3])
-        jpeg = read_picture(results.color(image, MODEL, 0.85, ".jpg"))
+        jpeg = read_image(results.color(image, MODEL, 0.85, ".jpg"))
         clear = written.alpha < 0.01 * np.iinfo(dtype).max
         assert jpeg.rgb[clear].min() > 200, "white shows through"
 
@@ -70,10 +70,25 @@ def test_another_vividness_does_not_run_the_network(
     assert len({file.read_bytes() for file in files}) == 3, "None is the model's own, 0.5"
 
 
+def test_a_model_that_changes_is_used(tmp_path: Path) -> None:
+    from keras_colorize.models import unet_generator  # Loads TensorFlow.
+
+    file, model = write_noise(tmp_path / "noise.png"), tmp_path / "best.keras"
+    model.touch()
+    results = Results({"run": resolve(model)}, tmp_path / "results")
+    colors = []
+    for bias in (0.0, 0.3):
+        generator = unet_generator(32, filters=1)
+        generator.get_layer("final_convolution").bias.assign([bias, bias])
+        generator.save(model)
+        colors.append(read_image(results.color(file, "run", None, ".png")).rgb)
+    assert (colors[0] != colors[1]).any()
+
+
 def test_gray_keeps_lightness(results: Results, tmp_path: Path) -> None:
     image = tmp_path / "flat.png"
     write_image(image, np.full((40, 50, 3), (200, 30, 60), np.uint8))
-    gray = read_picture(results.gray(image)).rgb
+    gray = read_image(results.gray(image)).rgb
     assert gray.shape == (40, 50, 3)
     assert np.ptp(gray.astype(int), axis=-1).max() <= 1
     assert abs(int(gray[20, 20, 1]) - 103) <= 1  # L is 43.3, as of gray 103.
@@ -89,10 +104,10 @@ def test_old_results_are_removed_and_made_anew(
     results.color(image, MODEL, 0.3, ".png")
     assert results.color(image, MODEL, 0.0, ".png") == first, "used again, so it is new"
     results.color(image, MODEL, 0.6, ".png")
-    assert len(list((tmp_path / "results").iterdir())) == 2
     assert first.exists()
     results.color(image, MODEL, 0.9, ".png")
     assert not first.exists()
+    assert len(list((tmp_path / "results").glob("*/*"))) == 2
     assert results.color(image, MODEL, 0.0, ".png").read_bytes() == pixels
 
 
@@ -125,7 +140,7 @@ def test_examples_are_gray_scenes(tmp_path: Path) -> None:
     examples = paint_examples(tmp_path)
     assert len(examples) == 4
     for example in examples:
-        rgb = read_picture(example).rgb.astype(int)
+        rgb = read_image(example).rgb.astype(int)
         assert rgb.shape == (768, 768, 3)
         assert np.ptp(rgb, axis=-1).max() <= 1
         assert rgb.std() > 20
