@@ -416,6 +416,29 @@ def export(
 
 
 @app.command()
+def demo(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models",
+            metavar="MODEL",
+            help="Offer this model, or all runs of this folder; repeatable. By default the "
+            "pretrained ones and those of runs/.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 7860,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="The largest upload.")] = 100,
+) -> None:
+    """Serve a web page that colorizes images; needs the extra demo."""
+    from keras_colorize.demo import serve
+
+    serve(models or [], host, port, max_megabytes)
+
+
+@app.command()
 def request(
     url: Annotated[
         str, typer.Argument(help="http://HOST:8501/v1/models/NAME, or grpc://HOST:8500.")

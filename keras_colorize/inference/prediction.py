@@ -49,15 +49,29 @@ class Network(ABC):
             float32, shape (N, h, w, 2).
 
         Raises:
-            ColorizeError: they are not finite.
+            ColorizeError: the outputs are not finite.
         """
-        ab = self.outputs(images)
-        if not np.isfinite(ab).all():
+        return self.blend(self.outputs(images), vividness)
+
+    def blend(self, outputs: np.ndarray, vividness: float | None = None) -> np.ndarray:
+        """The Lab components ab at a vividness, without running the model again.
+
+        Args:
+            outputs: of `outputs`.
+            vividness: 0..1; by default the model's own.
+
+        Returns:
+            float32, shape (N, h, w, 2).
+
+        Raises:
+            ColorizeError: the outputs are not finite.
+        """
+        if not np.isfinite(outputs).all():
             raise ColorizeError("the model predicts values that are not finite")
         if self.vividness is None:
-            return ab
+            return outputs
         share = self.vividness if vividness is None else vividness
-        return (1.0 - share) * ab[..., :2] + share * ab[..., 2:]
+        return (1.0 - share) * outputs[..., :2] + share * outputs[..., 2:]
 
     def shape(self, height: int, width: int, size: int | None = None) -> tuple[int, int]:
         """The shape at which the model sees an image; `size` is the short side, if it may vary."""

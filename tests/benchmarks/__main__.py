@@ -13,13 +13,13 @@ import os
 import platform
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 
 from tests.benchmarks.measuring import Options, Row, run
 
-BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory")
+BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory", "load")
 BY_NAME_ONLY = ("bulk", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 
@@ -37,6 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=defaults.minutes, help="of quality")
     parser.add_argument("--seeds", type=int, default=defaults.seeds, help="of quality")
+    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each load")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks.json"))
     arguments = vars(parser.parse_args())
     chosen, output = arguments.pop("names") or BENCHMARKS, arguments.pop("output")
@@ -79,8 +80,15 @@ def _machine() -> dict[str, object]:
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: _version(package) for package in PACKAGES},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # `load` needs no torch.
+        return None
 
 
 if __name__ == "__main__":

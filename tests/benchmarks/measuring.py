@@ -28,6 +28,7 @@ class Options:
         images: how many images of 512x512 are colorized.
         minutes: how long each run of the quality protocol trains.
         seeds: how many runs of each precision it trains.
+        seconds: how long each load is put on a server.
     """
 
     data: Path | None = None
@@ -35,6 +36,7 @@ class Options:
     images: int = 1_000
     minutes: float = 15.0
     seeds: int = 3
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ class StandIn(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 @contextmanager
-def serving(signatures: dict, model: str) -> Iterator[StandIn]:
-    """Serves a SavedModel's signatures on two free ports of this machine."""
+def serving(signatures: dict, model: str, threads: int = 2) -> Iterator[StandIn]:
+    """Serves a SavedModel's signatures on two free ports; so many gRPC requests at a time."""
     stand_in = StandIn(model, signatures)
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,7 +101,7 @@ def serving(signatures: dict, model: str) -> Iterator[StandIn]:
             pass
 
     rest = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    rpc = grpc.server(ThreadPoolExecutor(2))
+    rpc = grpc.server(ThreadPoolExecutor(threads))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(stand_in, rpc)
     stand_in.rest_port = rest.server_port
     stand_in.grpc_port = rpc.add_insecure_port("127.0.0.1:0")
