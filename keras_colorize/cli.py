@@ -391,7 +391,9 @@ def colorize(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A run or a .keras file.")],
+    model: Annotated[
+        str, typer.Argument(help="A run, a .keras file, or the name of a pretrained model.")
+    ],
     output: Annotated[
         Path,
         typer.Option(

@@ -65,13 +65,13 @@ def export_saved_model(
     if not max_megapixels > 0:
         raise ColorizeError(f"max megapixels: must be above 0 (got {max_megapixels:g})")
     folder.mkdir(parents=True, exist_ok=True)
-    archive = _archive(generator, round(max_megapixels * 1e6))
+    max_pixels = max(round(max_megapixels * 1e6), 1)
+    archive = _archive(generator, max_pixels)
     beside = folder / f".incomplete-{os.getpid()}"
     try:
         archive.write_out(beside, verbose=False)
-        write_warmup_requests(
-            beside, generator.input_shape[1] or PREDICTION_SIZE, has_vividness(generator)
-        )
+        size = generator.input_shape[1] or PREDICTION_SIZE
+        write_warmup_requests(beside, size, max_pixels, has_vividness(generator))
         for name, text in (texts or {}).items():
             (beside / name).write_text(text, encoding="utf-8")
         version = folder / str(1 + max(map(int, _versions(folder)), default=0))

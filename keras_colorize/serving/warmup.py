@@ -5,21 +5,26 @@ Reference:
     tensorflow_serving/apis/{prediction_log,predict,model}.proto.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 
-def write_warmup_requests(version: Path, size: int, has_vividness: bool = False) -> None:
+def write_warmup_requests(
+    version: Path, size: int, max_pixels: int, has_vividness: bool = False
+) -> None:
     """Writes one request for each signature into a SavedModel.
 
     Args:
         version: the SavedModel's folder.
         size: of the generator's input.
+        max_pixels: of an image that the SavedModel takes.
         has_vividness: whether the SavedModel has the signatures of such generators.
     """
-    image = np.array([tf.io.encode_png(np.zeros((size, size, 3), np.uint8)).numpy()], object)
+    side = min(size, math.isqrt(max_pixels))
+    image = np.array([tf.io.encode_png(np.zeros((side, side, 3), np.uint8)).numpy()], object)
     lightness = np.zeros((1, size, size, 1), np.float32)
     requests = {
         "serving_default": {"image_bytes": image},

@@ -1,6 +1,7 @@
 """The client over real sockets, against a stand-in that runs an exported model."""
 
 import io
+import re
 import shutil
 import socket
 import subprocess
@@ -137,6 +138,19 @@ def test_the_command(server: StandIn, encode, tmp_path: Path, monkeypatch, capsy
     assert f"{url}: " in errors and "image_bytes[0]: is no JPEG" in errors
     assert call(url, "none.png", "-o", "new.png")[0] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "in.png", "out.png"]
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("bash", "curl", "jq"))), reason="bash, curl or jq is not on PATH"
+)
+def test_the_curl_line_of_the_documentation(server: StandIn, pictures, encode, tmp_path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "serving.md"
+    (line,) = re.findall(r"```\n(echo .*?)```", document.read_text(), re.DOTALL)
+    line = line.replace("localhost:8501", f"127.0.0.1:{server.rest_port}").replace("mine", "tiny")
+    (tmp_path / "old.jpg").write_bytes(encode(pictures[0], "JPEG"))
+    subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, check=True)
+    with Image.open(tmp_path / "new.png") as colorized:
+        assert (colorized.format, colorized.size) == ("PNG", pictures[0].shape[1::-1])
 
 
 @pytest.mark.skipif(

@@ -49,16 +49,22 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-model = tf.saved_model.load(sys.argv[1])
-replayed = []
-for record in tf.data.TFRecordDataset(
-    sys.argv[1] + "/assets.extra/tf_serving_warmup_requests"
-).as_numpy_iterator():
-    request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-    inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-    model.signatures[request.model_spec.signature_name](**inputs)
-    replayed.append(request.model_spec.signature_name)
-assert sorted(replayed) == sorted(model.signatures), replayed
+def load(version):
+    model = tf.saved_model.load(version)
+    replayed = []
+    for record in tf.data.TFRecordDataset(
+        version + "/assets.extra/tf_serving_warmup_requests"
+    ).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        model.signatures[request.model_spec.signature_name](**inputs)
+        replayed.append(request.model_spec.signature_name)
+    assert sorted(replayed) == sorted(model.signatures), replayed
+    return model
+
+
+model = load(sys.argv[1])
+assert "colorize" in load(sys.argv[4]).signatures
 with np.load(sys.argv[2]) as file:
     images = [bytes(file[name]) for name in sorted(set(file) - {"lightness"})]
     lightness = file["lightness"]
@@ -74,7 +80,12 @@ np.savez(
 
 
 def test_serves_in_a_process_with_tensorflow_alone(
-    generator: keras.Model, folder: Path, pictures: list[np.ndarray], encode, tmp_path: Path
+    generator: keras.Model,
+    folder: Path,
+    vivid: tuple[keras.Model, Path],
+    pictures: list[np.ndarray],
+    encode,
+    tmp_path: Path,
 ) -> None:
     forms = ("GIF", "BMP", "JPEG", "PNG")
     lightness = np.random.default_rng(2).uniform(-1, 1, (5, 32, 32, 1)).astype("float32")
@@ -86,7 +97,7 @@ def test_serves_in_a_process_with_tensorflow_alone(
     subprocess.run(
         [
             *(sys.executable, "-c", SERVE, str(folder / "1")),
-            *(str(tmp_path / "in.npz"), str(tmp_path / "out.npz")),
+            *(str(tmp_path / "in.npz"), str(tmp_path / "out.npz"), str(vivid[1])),
         ],
         check=True,
     )

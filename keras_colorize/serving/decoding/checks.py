@@ -35,7 +35,7 @@ class Check:
         sides = (height <= self.max_side) & (width <= self.max_side)
         reason = f"has a side of more than {self.max_side:,} pixels"
         value = self(sides, reason, value)
-        megapixels = tf.strings.as_string(tf.cast(height * width, tf.float32) / 1e6, precision=1)
+        megapixels = tf.strings.as_string(tf.cast(height * width, tf.float32) / 1e6, shortest=True)
         most = f" megapixels; at most {self.max_pixels / 1e6:g} are taken"
         reason = tf.strings.join(["has ", megapixels, most])
         return self(height * width <= self.max_pixels, reason, value)
