@@ -41,14 +41,14 @@ def call(tmp_path):
     return call
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["fit", "-h"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "-h"], ["demo", "-h"], ["--version"]])
 def test_help_and_version_load_no_heavy_library(call, arguments):
     code, output, log = call(*arguments, python=["-X", "importtime"])
     assert code == 0
     assert output
     imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
     assert "typer" in imported
-    heavy = {"tensorflow", "keras", "numpy", "cv2", "matplotlib", "PIL"}
+    heavy = {"tensorflow", "keras", "numpy", "cv2", "matplotlib", "PIL", "gradio"}
     assert not imported & heavy
 
 
