@@ -164,7 +164,7 @@ class Run:
             return rows
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, csv.Error):
             raise ColorizeError(
-                f"{self.history_file}: not a run's history; delete it, and fit writes it anew"
+                f"{self.history_file}: not a run's history; delete it, and fit writes it again"
             ) from None
 
     def _history_of_state(self) -> list[dict[str, float]] | None:
