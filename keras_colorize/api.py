@@ -1,4 +1,4 @@
-"""What the library does, one function a use.
+"""The library's functions, one for each use.
 
 TensorFlow is imported inside the functions, after all that can be checked without it.
 """
@@ -17,6 +17,7 @@ from keras_colorize.console import log, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
 from keras_colorize.generators import Generator, resolve, resolve_initial_weights
+from keras_colorize.prediction_size import PREDICTION_SIZE
 from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
@@ -103,7 +104,7 @@ def fit(
         return run
     _require_images(recipe, data)
     if run:
-        with run.locked():  # Or fails now, and not only when all images are read.
+        with run.locked():  # Fails now rather than after all images are read.
             pass
     resumes = run is not None and run.state_file.exists()
     if recipe.training.initial_weights and not resumes:
@@ -165,7 +166,7 @@ def evaluate(
     output: str | Path | None = None,
     size: int | None = None,
 ) -> "Report":
-    """Evaluates a model, beside leaving the images gray; see `compare`."""
+    """Evaluates a model and a gray baseline; see `compare`."""
     return compare([model], data, output=output, size=size)
 
 
@@ -176,7 +177,7 @@ def compare(
     output: str | Path | None = None,
     size: int | None = None,
 ) -> "Report":
-    """Evaluates models side by side on the same images, beside leaving them gray.
+    """Evaluates models side by side on the same images, with a gray baseline.
 
     Args:
         models: what `load` takes, each.
@@ -214,7 +215,6 @@ def compare(
     from keras_colorize.data.sources import load_test_images
     from keras_colorize.evaluation.report import evaluate_colorizers
     from keras_colorize.models import predict_ab
-    from keras_colorize.models.predict import PREDICTION_SIZE
 
     size = size or max(generator.input_shape[1] or PREDICTION_SIZE for generator in generators)
     if data is None:
@@ -247,7 +247,7 @@ def colorize(
 ) -> "np.ndarray":
     """Colorizes one image of any size at full resolution.
 
-    Its lightness is kept; ab is predicted at the model's size and brought to the image's.
+    Its lightness is kept; ab is predicted at the model's size and resized to the image's.
 
     Args:
         image: shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), sRGB; uint8, uint16, or float in
@@ -464,7 +464,7 @@ def _check_engine(
     device: str | None,
     places: Sequence[str | Path | None],
 ) -> None:
-    """Raises a ColorizeError if an engine of `colorize_files` cannot do what the rest asks for."""
+    """Raises a ColorizeError unless an engine of `colorize_files` supports these arguments."""
     from keras_colorize.inference.addresses import is_address
 
     if engine not in ("local", "ray"):
@@ -520,7 +520,7 @@ def _unique_names(models: Sequence[Generator]) -> list[str]:
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:
-    """The one data table of all models, as far as it decides on the test images."""
+    """The data table that all models share, reduced to what determines the test images."""
     tables = []
     for name, recipe in recipes.items():
         if recipe is None:
@@ -558,7 +558,7 @@ def _requested_recipe(
     data: "GivenImages | None",
     initial_weights: "Model | None",
 ) -> Recipe:
-    """The recipe with what the arguments of `fit` say besides."""
+    """The recipe with the other arguments of `fit` applied."""
     overrides = list(overrides)
     if epochs is not None:
         overrides.append(f"training.epochs={epochs}")

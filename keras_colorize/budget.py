@@ -4,7 +4,7 @@ import threading
 
 
 class Budget:
-    """An amount that threads take from, waiting, and give back.
+    """An amount that threads share; one that takes more than is free waits.
 
     Args:
         amount: of it all, in any unit.

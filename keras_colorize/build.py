@@ -96,7 +96,7 @@ def build_training(
 ) -> Training:
     """Reads the images and builds all that a training needs.
 
-    The images themselves are let go; what is kept of them is made of them here.
+    The images are released afterwards; only what is made of them here is kept.
 
     Args:
         recipe: what to train.
@@ -104,7 +104,7 @@ def build_training(
         resumes: a saved state will replace all weights, so no initial ones are loaded.
         progress: called now and then while images are read.
     """
-    own_parts(recipe)  # Or fails now, and not only when all images are read.
+    own_parts(recipe)  # Fails now rather than after all images are read.
     if isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data):
         return _training_on_datasets(recipe, data, resumes)
     if data is None:

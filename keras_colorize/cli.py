@@ -57,14 +57,14 @@ def main() -> None:
     # Before TensorFlow loads; set another level to see its notes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # It ends as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Handled as Ctrl-C is.
     sys.path.append(str(Path.cwd()))  # As `python -m` does: recipes may name modules here.
-    # Wherever it stands; as an option it is there for the help alone.
+    # Accepted in any place; the option exists only to be shown in the help.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
     try:
         code = app(arguments, prog_name=NAME, standalone_mode=False)
-        if code == 130:  # What Typer makes of KeyboardInterrupt.
+        if code == 130:  # Typer's exit code for KeyboardInterrupt.
             raise KeyboardInterrupt
     except ColorizeError as error:
         code = _fail(str(error), 1, debug)
@@ -73,7 +73,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", 130, debug)
     except BrokenPipeError:
-        # Whoever read the output has gone; Python would complain again when it flushes.
+        # The reader of the output has closed it; Python's last flush would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
@@ -169,7 +169,7 @@ def evaluate(
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Evaluate a model on unseen images, beside leaving them gray."""
+    """Evaluate a model on unseen images, with a gray baseline."""
     from keras_colorize.generators import resolve
 
     if output is None and (run := resolve(model).run):
@@ -188,7 +188,7 @@ def compare(
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Evaluate models side by side on the same images, beside leaving them gray."""
+    """Evaluate models side by side on the same images, with a gray baseline."""
     _evaluate(models, images, output, size)
 
 

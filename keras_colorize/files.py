@@ -34,7 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         The temporary path, hidden in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of a long name the start will do, since names have a greatest length.
+    # Only the start of a long name, since file systems limit the length.
     author = f"{_machine()}-{os.getpid()}-{threading.get_ident()}.part"
     beside = path.with_name(f".{path.stem[:40]}.{author}{path.suffix}")
     try:
@@ -106,7 +106,7 @@ def require_room(folder: Path, size: int) -> None:
 
 @contextmanager
 def locked(folder: Path, purpose: str) -> Iterator[None]:
-    """Keeps other processes out of a folder; the kernel frees it on any death.
+    """Keeps other processes out of a folder; the kernel ends the lock with the process.
 
     Raises:
         ColorizeError: if another process is in it, doing what `purpose` says.

@@ -46,7 +46,7 @@ class Generator:
 
     @property
     def recipe(self) -> Recipe | None:
-        """What it was trained by, if it comes from a run."""
+        """The recipe that it was trained with, if it comes from a run."""
         return None if self.run is None else self.run.recipe
 
     @property
@@ -68,7 +68,7 @@ class Generator:
         return generator
 
     def copy_weights(self, network: "keras.Model") -> None:
-        """Gives a network of the same kind this generator's weights, by their names.
+        """Copies this generator's weights, by their names, to a network of the same kind.
 
         Args:
             network: changed in place; `.pt` files of the PyTorch original are for the U-Net.
@@ -84,7 +84,7 @@ class Generator:
             copy_weights(self.load(), network, str(self.path or self.name))
 
     def network(self, device: str | None = None, threads: int | None = None) -> "Network":
-        """What colorizes with it: one object for all calls while its file stays the same.
+        """A `Network` that colorizes with it, cached until its file changes.
 
         Args:
             device: as for `use_device`; on a GPU TensorFlow is used, whatever other file there is.
@@ -148,7 +148,7 @@ def resolve(model: "Model | None") -> Generator:
 
 
 def resolve_initial_weights(model: "Model") -> Generator:
-    """Finds the model whose weights another begins with: what `resolve` takes, but a SavedModel.
+    """Finds the model whose weights another starts from: what `resolve` takes, except a SavedModel.
 
     Raises:
         ColorizeError: there is no such model, or it is a SavedModel.

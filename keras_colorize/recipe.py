@@ -87,11 +87,11 @@ class Recipe(Table):
 
     @property
     def name(self) -> str:
-        """What a run made from it is called by default: the name of the recipe's file."""
+        """The default name of a run made from it: the name of the recipe's file."""
         return self._name
 
     def renamed(self, name: str) -> "Recipe":
-        """The same recipe, called otherwise."""
+        """The same recipe under another name."""
         recipe = self.model_copy()
         recipe._name = name
         return recipe

@@ -16,7 +16,7 @@ _FREE_PIXELS = 2**22  # Images of at most four megapixels need no budget: thread
 
 
 class Reader:
-    """Reads images; those at work at a time are within a budget. Threads may share it.
+    """Reads images; those that are decoded at a time stay within a budget. Threads may share it.
 
     Args:
         budget: pixels of the large images that are at work at a time; a larger one goes alone.

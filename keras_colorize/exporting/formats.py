@@ -14,7 +14,7 @@ Format: TypeAlias = Literal["saved_model", "keras", "onnx", "litert", "openvino"
 
 _SUFFIXES = {"keras": ".keras", "onnx": ".onnx", "litert": ".tflite", "openvino": ".xml"}
 
-# What a format needs of the extra of its name.
+# Packages that a format needs; the extra of its name installs them.
 _PACKAGES = {"onnx": ("onnx", "tf2onnx"), "openvino": ("onnx", "tf2onnx", "openvino")}
 
 

@@ -5,12 +5,11 @@ import tensorflow as tf
 
 from keras_colorize.models.plain_keras import plain_layer, rebuild
 from keras_colorize.models.predict import (
-    MULTIPLE,
-    PREDICTION_SIZE,
     both_ends,
     has_vividness,
     vividness,
 )
+from keras_colorize.prediction_size import MULTIPLE, PREDICTION_SIZE
 
 
 def trace(generator: keras.Model) -> tf.types.experimental.PolymorphicFunction:

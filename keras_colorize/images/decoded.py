@@ -1,4 +1,4 @@
-"""What the decoders of all kinds hand on: samples, and what is needed to understand them."""
+"""What all decoders return: samples, and what is needed to interpret them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Decoded:
     text: Mapping[str, str] = field(default_factory=dict)
 
     def image(self, with_metadata: bool) -> RgbImage:
-        """Turns the image upright and converts it to sRGB; the samples are given up."""
+        """Turns the image upright and converts it to sRGB; the samples are released."""
         rgb = to_srgb(self.samples, self.profile)
         self.samples = rgb[:0]
         rgb = turn(rgb, self.orientation)

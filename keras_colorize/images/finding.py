@@ -75,7 +75,7 @@ def _files(root: Path) -> Iterator[str]:
         seen.add((status.st_dev, status.st_ino))
         for entry in sorted(visible, key=lambda entry: entry.name):
             if _is_folder(entry):
-                # Links last: what they lead to may be in the tree under its own name.
+                # Links last, so that a folder that is found twice keeps its real path.
                 add = folders.append if entry.is_symlink() else folders.appendleft
                 add((entry.path, f"{prefix}{entry.name}/"))
             elif entry.is_symlink() or entry.is_file():

@@ -56,7 +56,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def kind_of(start: bytes) -> str:
-    """Tells the kind of an image file by its first bytes.
+    """Detects the kind of an image file by its first bytes.
 
     Raises:
         RefusedError: it is of none that is read.
@@ -77,7 +77,7 @@ def kind_of(start: bytes) -> str:
 
 
 def content_suffix(source: Path | str | bytes) -> str:
-    """Tells the usual suffix of an image file by its content, whatever its name.
+    """Detects the usual suffix of an image file by its content, whatever its name.
 
     Args:
         source: path of an image file, or its bytes.

@@ -34,7 +34,7 @@ def place(text: str | Path) -> Path:
                 f"{text}: addresses need more packages: pip install 'keras-colorize[ray]'"
             ) from None
         address = UPath(text)
-        address.fs.invalidate_cache()  # Workers write what this process has not heard of.
+        address.fs.invalidate_cache()  # Workers write files that the cached listing lacks.
         protocol = address.fs.protocol
     if "memory" in protocol:
         raise ColorizeError(f"{text}: another process has other files of this name")
@@ -84,7 +84,7 @@ def find(root: Path) -> list[str]:
 
 
 def find_images(root: Path) -> list[str]:
-    """As `images.find_images`, for an address: told by their names, which no content corrects."""
+    """As `images.find_images`, for an address: by their names alone; no file is opened."""
     suffixes = readable_suffixes()
     return [
         name

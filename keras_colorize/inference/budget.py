@@ -1,4 +1,4 @@
-"""How much memory images take at work."""
+"""How much memory it takes to colorize an image."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ image takes up to four times as much, about 1.5 GB."""
 
 
 def decoded_bytes(source: Path, pages: int) -> int:
-    """Tells from the header how many bytes a file takes when it is decoded.
+    """Computes from the header how many bytes a file takes when it is decoded.
 
     Args:
         source: an image file.

@@ -227,7 +227,7 @@ def _without_results(found: list[_Source], suffix: str, notes: list[str]) -> lis
 def _suffix(source: Path) -> str:
     """The suffix for the result of a source: its own where it fits its content.
 
-    At an address it is told by the name alone, as each look at a file there takes its time.
+    At an address it is detected by the name alone, as each look at a file there takes its time.
     """
     if is_address(source):
         own = source.suffix.lower()

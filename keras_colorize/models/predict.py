@@ -1,20 +1,11 @@
-"""What using a generator takes, whatever its family: its input's size, and its vividness."""
+"""Using a generator of any family: the size of its input, and its vividness."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_colorize.models.layers import Enlarge
-from keras_colorize.prediction_size import (
-    MULTIPLE as MULTIPLE,
-)
-from keras_colorize.prediction_size import (
-    PREDICTION_SIZE as PREDICTION_SIZE,
-)
-from keras_colorize.prediction_size import (
-    Integer,
-    any_size_shape,
-)
+from keras_colorize.prediction_size import Integer, any_size_shape
 
 
 def prediction_shape(

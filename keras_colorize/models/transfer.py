@@ -1,10 +1,10 @@
-"""Weights of one network given to another of the same kind."""
+"""Copies the weights of one network to another of the same kind."""
 
 import keras
 
 from keras_colorize.errors import ColorizeError
 
-# Weights that a recipe's values set, and no training: `generator.vivid_chroma`.
+# Weights that a recipe sets and training leaves alone: `generator.vivid_chroma`.
 _SETTINGS = ("vivid_ab/kernel",)
 
 

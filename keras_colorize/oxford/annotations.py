@@ -47,7 +47,7 @@ class Painting:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What an annotation file says.
+    """The content of an annotation file.
 
     Attributes:
         paintings: one for each address, in the order first named.
@@ -130,7 +130,7 @@ def _checked_address(text: str) -> str:
         raise ValueError(f"{shown} ({shorten(str(error))})") from error
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"{shown} (only http and https are supported)")
-    # `urlsplit` drops line ends unasked, so they are looked for in the text.
+    # `urlsplit` drops line ends silently, so the text is searched for them.
     if not host or "@" in parts.netloc or " " in text or not text.isprintable():
         raise ValueError(shown)
     return parts._replace(netloc=parts.netloc.lower(), fragment="").geturl()
@@ -188,7 +188,7 @@ def _is_too_large(file: io.BytesIO) -> bool:
 
 @contextmanager
 def _damage_told(path: Path) -> Iterator[None]:
-    """Makes one line of whatever a damaged spreadsheet makes its readers raise."""
+    """Turns any error from a damaged spreadsheet into a ColorizeError of one line."""
     try:
         yield
     except ColorizeError:

@@ -112,7 +112,7 @@ def _run(job: Coroutine[Any, Any, None]) -> None:
 
 
 class _UnavailableError(Exception):
-    """No body is to be had; the message says why."""
+    """There is no body; the message says why."""
 
 
 class _NotPublicError(OSError):
@@ -175,7 +175,7 @@ class _Client:
         await self._session.close()
 
     async def fetch(self, address: str) -> bytes | Missing:
-        """The body at an address, after as many tries as it deserves."""
+        """The body at an address, after several tries if a failure may pass."""
         allowance = _Allowance(SECONDS_PER_ADDRESS)
         try:
             for attempt in range(TRIES):

@@ -31,7 +31,7 @@ _LONGEST_JPEG_SIDE = 65_500
 
 @dataclass(frozen=True)
 class FetchSummary:
-    """What a run did; `done` to `failed` add up to `images`.
+    """The result of a run; `done` to `failed` add up to `images`.
 
     Attributes:
         rows: rows of the annotation file, without the header and blank ones.
@@ -171,10 +171,10 @@ def fetch_oxford_paintings(
 
 
 def _reconcile(output: Path, manifest: Manifest) -> None:
-    """Brings the manifest up to what lies in the folder, after a kill or a user's hand.
+    """Updates the manifest to the files in the folder, after a kill or changes by the user.
 
-    An image appears under its name only when it is whole and checked: one that the manifest
-    does not know yet came just before a kill, and counts.
+    An image appears under its name only when it is whole and checked: one that is not
+    in the manifest yet was written just before a kill, and counts.
     """
     files: dict[str, Path] = {}
     for subset in SUBSETS:
@@ -206,7 +206,7 @@ async def _keep(
     resize: int | None,
     reader: Reader,
 ) -> None:
-    """Stores an image, if that is what the body is, and records its status."""
+    """Stores the body if it is an image, and records its status."""
     if not isinstance(body, bytes):
         manifest.record_missing(address, GONE if body.gone else FAILED, body.reason)
         return

@@ -1,4 +1,4 @@
-"""The manifest of an output folder: what became of every address."""
+"""The manifest of an output folder: the status of each address."""
 
 import csv
 import sqlite3
@@ -78,9 +78,9 @@ class Manifest:
         self._database.close()
 
     def take_in(self, paintings: Sequence[Painting], resize: int | None, source: Path) -> None:
-        """Enters what an annotation file names, if the folder can be completed from it.
+        """Adds what an annotation file names, if the folder can be completed from it.
 
-        Further rows and other labels are welcome, so that a corrected file can be resumed with.
+        New rows and changed labels are accepted, so that a corrected file can be used to resume.
 
         Args:
             paintings: all that the file names.
@@ -149,7 +149,7 @@ class Manifest:
                     for row in database.execute(_SAME_BYTES_IN_ANOTHER_SUBSET, (DONE,)).fetchall()
                 ],
             )
-        # Entered first: were the process killed here, the next run would remove the files.
+        # Recorded first: if the process is killed here, the next run removes the files.
         for row in self.rows():
             if row["status"] == DUPLICATE and row["file"] is not None:
                 (self._folder / row["file"]).unlink(missing_ok=True)
@@ -159,7 +159,7 @@ class Manifest:
                     )
 
     def write_csv(self) -> None:
-        """Writes the copy to read, with one line for each row."""
+        """Writes manifest.csv, one line for each row."""
         with (
             whole_file(self._folder / "manifest.csv") as beside,
             beside.open("w", encoding="utf-8", newline="") as file,

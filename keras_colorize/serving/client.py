@@ -18,8 +18,8 @@ _PAUSES = (0.2, 0.4, 0.8, 1.6, None)  # Seconds between tries; after the last th
 class Client:
     """Colorizes images on a server that runs an exported model.
 
-    A server that is away or overloaded (no connection, HTTP 503, gRPC UNAVAILABLE) is tried again,
-    with growing pauses, up to five times.
+    A server that is not reachable or overloaded (no connection, HTTP 503, gRPC UNAVAILABLE) is
+    tried again, with growing pauses, up to five times.
 
     Args:
         url: REST: `http://HOST:8501/v1/models/NAME`, https too, `/versions/3` may follow;
@@ -117,7 +117,7 @@ class _ServerError(Exception):
 
 
 class _UnavailableError(_ServerError):
-    """The server is away or overloaded."""
+    """The server is not reachable or overloaded."""
 
 
 class _Rest:

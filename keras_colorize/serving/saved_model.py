@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.models.predict import (
-    MULTIPLE,
-    PREDICTION_SIZE,
     blend_ends,
     both_ends,
     has_vividness,
     vividness,
 )
+from keras_colorize.prediction_size import MULTIPLE, PREDICTION_SIZE
 from keras_colorize.serving.colorizing import colorize_image
 from keras_colorize.serving.warmup import write_warmup_requests
 

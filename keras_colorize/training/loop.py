@@ -1,4 +1,4 @@
-"""Keras's `fit`, begun or taken up where it stopped."""
+"""Runs Keras's `fit` from the start, or from where it stopped."""
 
 import signal
 import threading
@@ -34,7 +34,7 @@ from keras_colorize.training.state import Progress, load_state
 
 @dataclass(frozen=True)
 class Training:
-    """What `train` works with.
+    """The arguments of `train` that are made of a recipe.
 
     Attributes:
         colorizer: compiled; its weights are replaced by the checkpoint's if there is one.

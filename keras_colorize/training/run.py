@@ -140,7 +140,7 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe it was made by, called as the run is."""
+        """The recipe that it was made with, under the run's name."""
         return load_recipe(self.recipe_file).renamed(self.path.name)
 
     @property
@@ -164,7 +164,7 @@ class Run:
             return rows
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, csv.Error):
             raise ColorizeError(
-                f"{self.history_file}: not a run's history; delete it, and fit writes it anew"
+                f"{self.history_file}: not a run's history; delete it, and fit writes it again"
             ) from None
 
     def _history_of_state(self) -> list[dict[str, float]] | None:
@@ -228,7 +228,7 @@ class Run:
             self.write_history(rows)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps a second process from training the same run; the kernel frees it on any death.
+        """Keeps other processes from training the run; the kernel ends the lock with the process.
 
         Raises:
             ColorizeError: if another process trains this run.

@@ -6,7 +6,6 @@ otherwise idle machine, and about half an hour. Run only by name: `quality`, whi
 `2 * seeds * minutes`, and `bulk`, which colorizes `6 * (rounds + 1) * images`.
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -17,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.benchmarks.measuring import Options, Row, run
+from tests.benchmarks.measuring import Options, Row, argument_parser, run
 
 BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory", "load")
 BY_NAME_ONLY = ("bulk", "quality")
@@ -27,7 +26,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 def main() -> None:
     """Runs the benchmarks, prints a table and writes everything as JSON."""
     defaults = Options()
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argument_parser("tests.benchmarks", __doc__)
     names = [*BENCHMARKS, *BY_NAME_ONLY]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--data", type=Path, help="10,000 images or more, a folder an artist")
@@ -47,10 +46,16 @@ def main() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     report = {"machine": _machine(), "rounds": options.rounds, "benchmarks": {}}
+    missing = []
     for name in chosen:
         load = os.getloadavg()[0]
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            rows = process.submit(run, name, options).result()
+        try:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                rows = process.submit(run, name, options).result()
+        except ModuleNotFoundError as error:
+            print(f"\n{name}: not run, needs {error.name}: pip install -e '.[test,torch]'")
+            missing.append(name)
+            continue
         print(f"\n{name} (load before: {load:.1f})")
         for row in rows:
             print(_line(row), flush=True)
@@ -60,6 +65,8 @@ def main() -> None:
         }
         output.write_text(json.dumps(report, indent=2) + "\n")
     print(f"\n{output}")
+    if missing:
+        raise SystemExit(f"not run: {', '.join(missing)}")
 
 
 def _line(row: Row) -> str:
@@ -87,7 +94,7 @@ def _machine() -> dict[str, object]:
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except PackageNotFoundError:  # `load` needs no torch.
+    except PackageNotFoundError:  # As PyTorch, which only some benchmarks need.
         return None
 
 

@@ -5,21 +5,20 @@ Colorizes all images of a folder, ranks them by CIEDE2000, and tiles those of th
 own, and 1.
 """
 
-import argparse
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from tests.benchmarks.measuring import argument_parser
+
 PERCENTILES = (5, 20, 35, 50, 65, 80, 95)
 
 
 def main() -> None:
     """Writes the grid, a column an image, and prints what it shows."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("tests.benchmarks.grid", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", help="by default the pretrained one")
     parser.add_argument("--side", type=int, default=176, help="of the tiles, in pixels")

@@ -1,5 +1,6 @@
 """How things are measured here: sides that take turns, medians, ratios within one run."""
 
+import argparse
 import importlib
 import statistics
 import subprocess
@@ -64,6 +65,15 @@ class Row:
             return None
         relation, limit = self.bar.split()
         return self.value >= float(limit) if relation == ">=" else self.value <= float(limit)
+
+
+def argument_parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m MODULE`, whose help is the module's docstring as it is."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def run(name: str, options: Options) -> list[Row]:

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from keras_colorize.color import normalize
+from tests.benchmarks.training_step import BATCH_SIZE, BATCHES, random_images
 
 RATES = {"generator": 3e-4, "discriminator": 6e-5}
 L1_WEIGHT, REAL_TARGET = 0.99, 0.9
@@ -181,3 +185,17 @@ def best_step() -> Step:
         sums.add_(torch.stack(figures).detach())
 
     return step
+
+
+def training_epoch_of(make_step: Callable[[], Step]) -> Callable[[], None]:
+    """An epoch of such steps, on the images of `training_step.training_epoch`."""
+    step = make_step()
+    images = random_images(BATCHES * BATCH_SIZE)
+    lab = np.concatenate([part.numpy() for part in normalize(images)], axis=-1)
+    batches = torch.from_numpy(lab.transpose(0, 3, 1, 2).copy()).split(BATCH_SIZE)
+
+    def epoch() -> None:
+        for batch in batches:
+            step(batch)
+
+    return epoch

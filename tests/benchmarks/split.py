@@ -7,10 +7,11 @@ by artists that `train/` lacks), `seen/` (other paintings by its artists), `scen
 when others are added.
 """
 
-import argparse
 import hashlib
 from collections import Counter
 from pathlib import Path
+
+from tests.benchmarks.measuring import argument_parser
 
 # Folders of many artists.
 COLLECTIONS = ("museum", "tretyakov")
@@ -18,9 +19,7 @@ COLLECTIONS = ("museum", "tretyakov")
 
 def main() -> None:
     """Makes the links and prints how many there are of each kind."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("tests.benchmarks.split", __doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args()

@@ -5,13 +5,10 @@ from functools import partial
 
 import numpy as np
 import tensorflow as tf
-import torch
 
 from keras_colorize import build, load_recipe
-from keras_colorize.color import normalize
 from keras_colorize.data.pipeline import cache_lab
 from tests.benchmarks.measuring import Options, Row, alternate, in_processes, medians, speedup
-from tests.benchmarks.pytorch import Step, best_step, original_step
 
 BATCHES, BATCH_SIZE = 20, 32
 
@@ -34,26 +31,15 @@ def training_epoch(
     return lambda: colorizer.fit(pipeline, shuffle=False, verbose=0) and None
 
 
-def _torch_epoch(make_step: Callable[[], Step]) -> Callable[[], None]:
-    step = make_step()
-    images = random_images(BATCHES * BATCH_SIZE)
-    lab = np.concatenate([part.numpy() for part in normalize(images)], axis=-1)
-    batches = torch.from_numpy(lab.transpose(0, 3, 1, 2).copy()).split(BATCH_SIZE)
-
-    def epoch() -> None:
-        for batch in batches:
-            step(batch)
-
-    return epoch
-
-
 def measure(options: Options) -> list[Row]:
     """float32 and bfloat16 against the original's loop and the best PyTorch."""
+    from tests.benchmarks.pytorch import best_step, original_step, training_epoch_of
+
     factories = {
         "float32": training_epoch,
         "bfloat16": partial(training_epoch, "training.precision=mixed_bfloat16"),
-        "original": partial(_torch_epoch, original_step),
-        "best PyTorch": partial(_torch_epoch, best_step),
+        "original": partial(training_epoch_of, original_step),
+        "best PyTorch": partial(training_epoch_of, best_step),
     }
     with in_processes(factories) as sides:
         seconds = alternate(sides, options.rounds)

@@ -17,14 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tests.benchmarks.measuring import argument_parser
+
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
     """Prints a line a set, and draws a figure of all."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("tests.benchmarks.vividness", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", help="by default the pretrained one")
     parser.add_argument("--size", type=int, default=256, help="short side of the images")

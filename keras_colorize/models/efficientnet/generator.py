@@ -64,7 +64,7 @@ def efficientnet_generator(
     }
 
     x = _block(features[32], decoder_filters[0], 1, "decoder_stride32", next(seeds))
-    # What the whole image is about, for each of its places.
+    # A summary of the whole image, for each place.
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True, name="decoder_context_mean")
     context = _convolution(decoder_filters[0], 1, "decoder_context", next(seeds))
     x = keras.layers.Add(name="decoder_context_add")([x, context(mean(features[32]))])

@@ -81,7 +81,7 @@ def _read_header(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
 
 def _has_gray_block(pixels: tf.Tensor) -> tf.Tensor:
-    """Whether a block of 8x8 seems to be what the decoder paints where data are missing."""
+    """Whether a block of 8x8 looks like those that the decoder paints where data are missing."""
     height, width = tf.unstack(tf.shape(pixels)[:2] // 8 * 8)
     samples = [pixels[y:height:8, x:width:8] for y in (1, 6) for x in (1, 6)]
     is_gray = tf.equal(tf.stack(samples, axis=-1), 128)
