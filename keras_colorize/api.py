@@ -12,16 +12,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_colorize import pretrained
 from keras_colorize.console import log, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
-from keras_colorize.generators import Generator, resolve, resolve_initial_weights
+from keras_colorize.generators import (
+    name_of,
+    resolve,
+    resolve_initial_weights,
+    unique_names,
+)
 from keras_colorize.prediction_size import PREDICTION_SIZE
 from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
-from keras_colorize.training.run import RECIPE_NAME, Run
+from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
     import keras
@@ -202,7 +206,7 @@ def compare(
     if size is not None and size < 1:
         raise ColorizeError(f"size: must be 1 or more (got {size})")
     resolved = [resolve(model) for model in models]
-    names = _unique_names(resolved)
+    names = unique_names(resolved)
     recipes = {name: model.recipe for name, model in zip(names, resolved, strict=True)}
     if data is None:
         shared_data = _shared_data(recipes)
@@ -431,7 +435,7 @@ def export(
         generator,
         Path(output),
         max_megapixels=MAX_MEGAPIXELS if max_megapixels is None else max_megapixels,
-        texts=_card_and_recipe(source),
+        texts=source.card_and_recipe(),
     )
 
 
@@ -479,7 +483,7 @@ def _check_engine(
         raise ColorizeError(f"workers: must be 1 or more (got {workers})")
     if device not in (None, "cpu"):
         raise ColorizeError(f"device: the workers of --engine ray use CPUs (got {device})")
-    if not isinstance(model, Run | str | Path | None):
+    if model is not None and name_of(model) is None:
         raise ColorizeError(
             "--engine ray: the workers load the model themselves; save it, and pass the file's path"
         )
@@ -488,35 +492,6 @@ def _check_engine(
 def _load_network(model: "Model | None", device: str | None, threads: int) -> "Network":
     """Loads in a worker what a MODEL argument means."""
     return resolve(model).network(device, threads)
-
-
-def _card_and_recipe(source: Generator) -> dict[str, str]:
-    """The files that stand beside an exported model: name -> text."""
-    shipped = pretrained.MODELS.get(source.name)
-    if shipped is not None and source.path == shipped.path:
-        recipe = shipped.path.with_suffix(".toml").read_text(encoding="utf-8")
-        return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), RECIPE_NAME: recipe}
-    card = f"# {source.name}\n\nColorizes gray images; exported by keras-colorize.\n"
-    if source.run is None:
-        return {"MODEL_CARD.md": f"{card}\nHow it was trained is not known.\n"}
-    if best := source.run.best_epoch:
-        epochs = len(source.run.history)
-        card += (
-            f"\nTrained by `{RECIPE_NAME}`; the best of {epochs} epochs, epoch {best['epoch']}. "
-            f"On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
-            f"{best['val_delta_e_76']:.2f}.\n"
-        )
-    recipe = source.run.recipe_file.read_text(encoding="utf-8")
-    return {"MODEL_CARD.md": card, RECIPE_NAME: recipe}
-
-
-def _unique_names(models: Sequence[Generator]) -> list[str]:
-    """A short name for each model."""
-    names: list[str] = []
-    for model in models:
-        taken = sum(other.partition(" #")[0] == model.name for other in names)
-        names.append(f"{model.name} #{taken + 1}" if taken else model.name)
-    return names
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:
@@ -563,13 +538,13 @@ def _requested_recipe(
     if epochs is not None:
         overrides.append(f"training.epochs={epochs}")
     if initial_weights is not None:
-        model = initial_weights.path if isinstance(initial_weights, Run) else initial_weights
-        if not isinstance(model, str | Path):
+        model = name_of(initial_weights)
+        if model is None:
             raise ColorizeError(
                 "initial_weights: must be a run, a path or a name, which the run can keep "
-                f"(got {type(model).__name__}); save the model, and pass the file's path"
+                f"(got {type(initial_weights).__name__}); save the model, and pass the file's path"
             )
-        overrides.append(f"training.initial_weights={json.dumps(str(model), ensure_ascii=False)}")
+        overrides.append(f"training.initial_weights={json.dumps(model, ensure_ascii=False)}")
     recipe = load_recipe(recipe, overrides)
     if data is None:
         return recipe

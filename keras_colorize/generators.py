@@ -1,10 +1,11 @@
 """What a MODEL argument means: a run, a file, a SavedModel, or the name of a pretrained model."""
 
 import functools
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 from zipfile import is_zipfile
 
 from keras_colorize import pretrained
@@ -12,7 +13,7 @@ from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.parts import own_parts
 from keras_colorize.recipe import Recipe, RecipeError
 from keras_colorize.startup import load_tensorflow, use_device
-from keras_colorize.training.run import Run
+from keras_colorize.training.run import RECIPE_NAME, Run
 
 if TYPE_CHECKING:
     import keras
@@ -106,6 +107,25 @@ class Generator:
 
         return shared_network(generator)
 
+    def card_and_recipe(self) -> dict[str, str]:
+        """The files that stand beside an exported model: name -> text."""
+        shipped = pretrained.MODELS.get(self.name)
+        if shipped is not None and self.path == shipped.path:
+            recipe = shipped.path.with_suffix(".toml").read_text(encoding="utf-8")
+            return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), RECIPE_NAME: recipe}
+        card = f"# {self.name}\n\nColorizes gray images; exported by keras-colorize.\n"
+        if self.run is None:
+            return {"MODEL_CARD.md": f"{card}\nHow it was trained is not known.\n"}
+        if best := self.run.best_epoch:
+            epochs = len(self.run.history)
+            card += (
+                f"\nTrained by `{RECIPE_NAME}`; the best of {epochs} epochs, epoch {best['epoch']}."
+                f" On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
+                f"{best['val_delta_e_76']:.2f}.\n"
+            )
+        recipe = self.run.recipe_file.read_text(encoding="utf-8")
+        return {"MODEL_CARD.md": card, RECIPE_NAME: recipe}
+
 
 def resolve(model: "Model | None") -> Generator:
     """Finds what a MODEL argument means.
@@ -120,11 +140,11 @@ def resolve(model: "Model | None") -> Generator:
     """
     if model is None:
         model = pretrained.DEFAULT
-    if isinstance(model, Run):
-        model = model.path
-    if not isinstance(model, str | Path):
-        return Generator(model.name, model=model)
-    path = Path(model)
+    name = name_of(model)
+    if name is None:
+        network = cast("keras.Model", model)
+        return Generator(network.name, model=network)
+    path = Path(name)
     if not path.exists() and path.parent == Path():
         if path.name in pretrained.MODELS:
             shipped = pretrained.MODELS[path.name]
@@ -145,6 +165,21 @@ def resolve(model: "Model | None") -> Generator:
         f"{model}: no model: neither a run, a .keras file, nor a SavedModel here or in "
         f"saved_models/, nor one that comes with the package ({', '.join(pretrained.MODELS)})"
     )
+
+
+def name_of(model: "Model") -> str | None:
+    """The path or name by which a run or another process finds a model; None for a Keras model."""
+    model = model.path if isinstance(model, Run) else model
+    return str(model) if isinstance(model, str | Path) else None
+
+
+def unique_names(models: Sequence[Generator]) -> list[str]:
+    """A short name for each model."""
+    names: list[str] = []
+    for model in models:
+        taken = sum(other.partition(" #")[0] == model.name for other in names)
+        names.append(f"{model.name} #{taken + 1}" if taken else model.name)
+    return names
 
 
 def resolve_initial_weights(model: "Model") -> Generator:

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 import keras_colorize
-from keras_colorize import api, pretrained
+from keras_colorize import pretrained
 from keras_colorize.color import normalize, render
 from keras_colorize.generators import resolve
 from keras_colorize.models import unet_generator
@@ -249,11 +249,11 @@ def test_card_and_recipe_stand_beside(tmp_path: Path, monkeypatch) -> None:
 
 def test_card_of_a_pretrained_model(monkeypatch, tmp_path: Path) -> None:
     shipped = pretrained.MODELS[pretrained.DEFAULT]
-    texts = api._card_and_recipe(resolve(None))
+    texts = resolve(None).card_and_recipe()
     assert texts["MODEL_CARD.md"] == shipped.card.read_text()
     assert texts["recipe.toml"] == shipped.path.with_suffix(".toml").read_text()
     (tmp_path / "mine.keras").touch()
-    texts = api._card_and_recipe(resolve(tmp_path / "mine.keras"))
+    texts = resolve(tmp_path / "mine.keras").card_and_recipe()
     assert texts.keys() == {"MODEL_CARD.md"}
 
 
