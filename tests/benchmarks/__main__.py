@@ -64,7 +64,8 @@ def main() -> None:
             "rows": [dataclasses.asdict(row) | {"is_reached": row.is_reached} for row in rows],
         }
         output.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"\n{output}")
+    if report["benchmarks"]:
+        print(f"\n{output}")
     if missing:
         raise SystemExit(f"not run: {', '.join(missing)}")
 
