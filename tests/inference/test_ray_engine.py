@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -29,7 +28,7 @@ ray = pytest.importorskip("ray")
 moto_server = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
 
-KERAS_COLORIZE = Path(sys.executable).with_name("keras-colorize")
+COMMAND = [sys.executable, "-m", "keras_colorize.cli", "colorize"]
 FATAL = 13  # The height of an image that kills whatever process sees it.
 
 
@@ -349,24 +348,41 @@ def test_mistakes_are_told_before_any_work(folder, tmp_path, monkeypatch, inputs
     assert not (tmp_path / "out").exists()
 
 
-def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path):
-    """It has a cluster of its own."""
+def test_without_ray(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ColorizeError, match=r"Ray is not installed: pip install 'keras-colorize\["):
+        colorize_files(folder, tmp_path / "out", engine="ray")
+
+
+def test_without_a_cluster(folder, tmp_path):
+    command = [*COMMAND, folder, "-o", tmp_path / "out", "--engine", "ray"]
+    environment = os.environ | {"RAY_ADDRESS": "nonsense://a"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("keras-colorize: --engine ray: no cluster (")
+
+
+def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path, monkeypatch):
+    """It has a cluster of its own, which sends no usage statistics."""
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
     many(tmp_path / "in", paint, 40)
     report = tmp_path / "report.jsonl"
-    command = [KERAS_COLORIZE, "colorize", tmp_path / "in", "-o", tmp_path / "out"]
+    command = [*COMMAND, tmp_path / "in", "-o", tmp_path / "out"]
     command += ["--engine", "ray", "--workers", "2", "--report", report]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not report.exists():
             assert process.poll() is None
             time.sleep(0.01)
         children = psutil.Process(process.pid).children(recursive=True)
+        (raylet,) = (child for child in children if child.name() == "raylet")
+        assert raylet.environ()["RAY_USAGE_STATS_ENABLED"] == "0"
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "keras-colorize: interrupted"
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
-    done = names_below(tmp_path / "out")
+    done = list((tmp_path / "out").glob("[0-9]*"))
     assert 0 < len(done) < 40
-    for name in done:
-        assert read_image(tmp_path / "out" / name).rgb.shape == (200, 200, 3)
+    for path in done:
+        assert read_image(path).rgb.shape == (200, 200, 3)
