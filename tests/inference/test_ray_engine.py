@@ -29,6 +29,7 @@ moto_server = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
 
 COMMAND = [sys.executable, "-m", "keras_colorize.cli", "colorize"]
+ONE_WORKER = {"engine": "ray", "workers": 1}
 FATAL = 13  # The height of an image that kills whatever process sees it.
 
 
@@ -165,7 +166,7 @@ def test_broken_images_are_reported_and_done_when_they_are_mended(cluster, folde
     report = tmp_path / "logs" / "report.jsonl"
     with pytest.warns(UserWarning, match=r"in/half\.jpg: .*; what can be read of it is used"):
         summary = colorize_files(
-            folder, tmp_path / "out", engine="ray", allow_damaged=True, report=report
+            folder, tmp_path / "out", allow_damaged=True, report=report, **ONE_WORKER
         )
     assert [path for path, _ in summary.failed] == [folder / "broken.png"]
     lines = {line["image"]: line for line in report_of(report)}
@@ -179,7 +180,7 @@ def test_broken_images_are_reported_and_done_when_they_are_mended(cluster, folde
     before = (tmp_path / "out/gray.png").stat().st_mtime_ns
     write_image(folder / "broken.png", read_image(folder / "gray.png").rgb)
     summary = colorize_files(
-        folder, tmp_path / "out", engine="ray", skip_existing=True, report=report
+        folder, tmp_path / "out", skip_existing=True, report=report, **ONE_WORKER
     )
     assert [path.name for path in summary.done] == ["broken.png"]
     assert len(summary.skipped) == 5
@@ -229,6 +230,7 @@ def test_workers_that_cannot_start_end_the_call(cluster, folder, tmp_path):
             plan([folder], tmp_path / "out"),
             functools.partial(OnnxNetwork, tmp_path / "missing.onnx"),
             Options(),
+            workers=1,
         )
 
 
@@ -238,6 +240,7 @@ def test_a_failure_of_no_single_image_ends_the_call(cluster, by_value, folder, t
             plan([folder], tmp_path / "out"),
             functools.partial(InfiniteNetwork, MODELS[DEFAULT].onnx),
             Options(),
+            workers=1,
         )
 
 
@@ -256,7 +259,7 @@ def store(s3, folder):
 
 def test_files_at_addresses(cluster, s3, store, folder, tmp_path):
     store.pipe("bucket/in/broken.jpg", b"\xff\xd8\xffbroken")
-    options = {"engine": "ray", "workers": 2, "report": tmp_path / "report.jsonl"}
+    options = ONE_WORKER | {"report": tmp_path / "report.jsonl"}
     summary = colorize_files(f"{s3}/in", f"{s3}/out", **options)
     assert [str(path) for path, _ in summary.failed] == ["s3://bucket/in/broken.jpg"]
     assert summary.failed[0][1].startswith("s3://bucket/in/broken.jpg: cannot be read")
@@ -284,8 +287,8 @@ def test_files_go_from_addresses_to_folders(cluster, s3, store, folder, tmp_path
         summary = colorize_files(
             [f"{s3}/half.jpg", f"{s3}/in/gray.png"],
             tmp_path / "out",
-            engine="ray",
             allow_damaged=True,
+            **ONE_WORKER,
         )
     assert summary.done == [tmp_path / "out/half.jpg", tmp_path / "out/gray.png"]
 
