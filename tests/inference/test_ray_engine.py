@@ -341,6 +341,7 @@ def test_mistakes_at_addresses_are_told_before_any_work(
         ("-", {"engine": "ray"}, "takes files alone"),
         ("s3://bucket/in", {}, "need --engine ray"),
         ("memory://in", {"engine": "ray"}, "another process has other files"),
+        ("s3://bucket/out/../in", {"engine": "ray"}, r"must be without \.\."),
         ("nonsense://in", {"engine": "ray"}, "cannot be used .*nonsense"),
     ],
 )
