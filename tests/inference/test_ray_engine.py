@@ -189,6 +189,7 @@ def test_broken_images_are_reported_and_done_when_they_are_mended(cluster, folde
 
 
 def test_images_of_a_killed_worker_are_done_by_another(cluster, paint, tmp_path):
+    """Of three workers the third starts when there is a CPU for it."""
     many(tmp_path / "in", paint, 40)
     killed = []
 
@@ -201,7 +202,7 @@ def test_images_of_a_killed_worker_are_done_by_another(cluster, paint, tmp_path)
                     break
 
     summary = colorize_files(
-        tmp_path / "in", tmp_path / "out", engine="ray", workers=2, progress=kill_one
+        tmp_path / "in", tmp_path / "out", engine="ray", workers=3, progress=kill_one
     )
     assert killed
     assert summary.failed == []
