@@ -19,13 +19,15 @@ def place(text: str | Path) -> Path:
     """The path of a file or folder, or what behaves as one for an address.
 
     Raises:
-        ColorizeError: it is an address, and what it needs is not installed, or the files it names
-            are not the same in another process.
+        ColorizeError: it is an address, and what it needs is not installed, the files it names are
+            not the same in another process, or it has `..` in it.
     """
     if not is_address(text):
         return Path(str(text).removeprefix("file://"))
     if not isinstance(text, str):
         return text
+    if ".." in text.split("/"):  # What is the same file could have several names.
+        raise ColorizeError(f"{text}: an address must be without ..")
     with named_errors(text, "cannot be used"):
         try:
             from upath import UPath

@@ -283,6 +283,8 @@ def _check_targets(targets: dict[Path, Path]) -> None:
                 f"{target}: is the original {identities[identity]}, which is never overwritten; "
                 "use another folder or --suffix"
             )
+        if is_address(target):  # It has one spelling only.
+            continue
         if target.parent not in resolved:
             resolved[target.parent] = target.parent.resolve()
         real = resolved[target.parent] / target.name
@@ -291,7 +293,7 @@ def _check_targets(targets: dict[Path, Path]) -> None:
         taken[real] = source
         spelling = unicodedata.normalize("NFC", str(real)).casefold()
         other = spellings.setdefault(spelling, real)
-        if other != real and not is_address(real) and _ignores_case(real.parent):
+        if other != real and _ignores_case(real.parent):
             raise _conflict(target, taken[other], source)
 
 
@@ -314,7 +316,7 @@ def _conflict(target: Path, source: Path, other: Path) -> ColorizeError:
 def _identity(path: Path) -> object:
     """What a file is the same by, however it is spelled; None if there is no such file."""
     if is_address(path):
-        return str(path.resolve())
+        return str(path)
     try:
         status = path.stat()
     except OSError:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.inference.addresses import is_address
 from keras_colorize.inference.copies import colorize_copies
@@ -55,8 +57,6 @@ class _Worker:
         settings: dict[str, Any],
         folder: str,
     ) -> None:
-        import cv2
-
         os.chdir(folder)  # Paths are as the user wrote them.
         cv2.setNumThreads(THREADS)
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

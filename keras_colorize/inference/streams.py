@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.images.opening import named_errors
 from keras_colorize.inference.addresses import is_address
 from keras_colorize.inference.plan import Summary
 
@@ -87,7 +88,8 @@ def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Strea
             if path in pipes:
                 file = folder / str(number) / _name(path).name
                 file.parent.mkdir()
-                _spool(path, file)
+                with named_errors(_name(path)):
+                    _spool(path, file)
                 streams.inputs[number] = file
                 streams.names[file] = _name(path)
         try:

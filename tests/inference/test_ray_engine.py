@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -29,7 +28,8 @@ ray = pytest.importorskip("ray")
 moto_server = pytest.importorskip("moto.server")
 s3fs = pytest.importorskip("s3fs")
 
-KERAS_COLORIZE = Path(sys.executable).with_name("keras-colorize")
+COMMAND = [sys.executable, "-m", "keras_colorize.cli", "colorize"]
+ONE_WORKER = {"engine": "ray", "workers": 1}
 FATAL = 13  # The height of an image that kills whatever process sees it.
 
 
@@ -166,7 +166,7 @@ def test_broken_images_are_reported_and_done_when_they_are_mended(cluster, folde
     report = tmp_path / "logs" / "report.jsonl"
     with pytest.warns(UserWarning, match=r"in/half\.jpg: .*; what can be read of it is used"):
         summary = colorize_files(
-            folder, tmp_path / "out", engine="ray", allow_damaged=True, report=report
+            folder, tmp_path / "out", allow_damaged=True, report=report, **ONE_WORKER
         )
     assert [path for path, _ in summary.failed] == [folder / "broken.png"]
     lines = {line["image"]: line for line in report_of(report)}
@@ -180,7 +180,7 @@ def test_broken_images_are_reported_and_done_when_they_are_mended(cluster, folde
     before = (tmp_path / "out/gray.png").stat().st_mtime_ns
     write_image(folder / "broken.png", read_image(folder / "gray.png").rgb)
     summary = colorize_files(
-        folder, tmp_path / "out", engine="ray", skip_existing=True, report=report
+        folder, tmp_path / "out", skip_existing=True, report=report, **ONE_WORKER
     )
     assert [path.name for path in summary.done] == ["broken.png"]
     assert len(summary.skipped) == 5
@@ -189,6 +189,7 @@ def test_broken_images_are_reported_and_done_when_they_are_mended(cluster, folde
 
 
 def test_images_of_a_killed_worker_are_done_by_another(cluster, paint, tmp_path):
+    """Of three workers the third starts when there is a CPU for it."""
     many(tmp_path / "in", paint, 40)
     killed = []
 
@@ -201,7 +202,7 @@ def test_images_of_a_killed_worker_are_done_by_another(cluster, paint, tmp_path)
                     break
 
     summary = colorize_files(
-        tmp_path / "in", tmp_path / "out", engine="ray", workers=2, progress=kill_one
+        tmp_path / "in", tmp_path / "out", engine="ray", workers=3, progress=kill_one
     )
     assert killed
     assert summary.failed == []
@@ -230,6 +231,7 @@ def test_workers_that_cannot_start_end_the_call(cluster, folder, tmp_path):
             plan([folder], tmp_path / "out"),
             functools.partial(OnnxNetwork, tmp_path / "missing.onnx"),
             Options(),
+            workers=1,
         )
 
 
@@ -239,6 +241,7 @@ def test_a_failure_of_no_single_image_ends_the_call(cluster, by_value, folder, t
             plan([folder], tmp_path / "out"),
             functools.partial(InfiniteNetwork, MODELS[DEFAULT].onnx),
             Options(),
+            workers=1,
         )
 
 
@@ -257,7 +260,7 @@ def store(s3, folder):
 
 def test_files_at_addresses(cluster, s3, store, folder, tmp_path):
     store.pipe("bucket/in/broken.jpg", b"\xff\xd8\xffbroken")
-    options = {"engine": "ray", "workers": 2, "report": tmp_path / "report.jsonl"}
+    options = ONE_WORKER | {"report": tmp_path / "report.jsonl"}
     summary = colorize_files(f"{s3}/in", f"{s3}/out", **options)
     assert [str(path) for path, _ in summary.failed] == ["s3://bucket/in/broken.jpg"]
     assert summary.failed[0][1].startswith("s3://bucket/in/broken.jpg: cannot be read")
@@ -285,8 +288,8 @@ def test_files_go_from_addresses_to_folders(cluster, s3, store, folder, tmp_path
         summary = colorize_files(
             [f"{s3}/half.jpg", f"{s3}/in/gray.png"],
             tmp_path / "out",
-            engine="ray",
             allow_damaged=True,
+            **ONE_WORKER,
         )
     assert summary.done == [tmp_path / "out/half.jpg", tmp_path / "out/gray.png"]
 
@@ -339,6 +342,7 @@ def test_mistakes_at_addresses_are_told_before_any_work(
         ("-", {"engine": "ray"}, "takes files alone"),
         ("s3://bucket/in", {}, "need --engine ray"),
         ("memory://in", {"engine": "ray"}, "another process has other files"),
+        ("s3://bucket/out/../in", {"engine": "ray"}, r"must be without \.\."),
         ("nonsense://in", {"engine": "ray"}, "cannot be used .*nonsense"),
     ],
 )
@@ -349,24 +353,41 @@ def test_mistakes_are_told_before_any_work(folder, tmp_path, monkeypatch, inputs
     assert not (tmp_path / "out").exists()
 
 
-def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path):
-    """It has a cluster of its own."""
+def test_without_ray(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ColorizeError, match=r"Ray is not installed: pip install 'keras-colorize\["):
+        colorize_files(folder, tmp_path / "out", engine="ray")
+
+
+def test_without_a_cluster(folder, tmp_path):
+    command = [*COMMAND, folder, "-o", tmp_path / "out", "--engine", "ray"]
+    environment = os.environ | {"RAY_ADDRESS": "nonsense://a"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("keras-colorize: --engine ray: no cluster (")
+
+
+def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path, monkeypatch):
+    """It has a cluster of its own, which sends no usage statistics."""
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
     many(tmp_path / "in", paint, 40)
     report = tmp_path / "report.jsonl"
-    command = [KERAS_COLORIZE, "colorize", tmp_path / "in", "-o", tmp_path / "out"]
+    command = [*COMMAND, tmp_path / "in", "-o", tmp_path / "out"]
     command += ["--engine", "ray", "--workers", "2", "--report", report]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not report.exists():
             assert process.poll() is None
             time.sleep(0.01)
         children = psutil.Process(process.pid).children(recursive=True)
+        (raylet,) = (child for child in children if child.name() == "raylet")
+        assert raylet.environ()["RAY_USAGE_STATS_ENABLED"] == "0"
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "keras-colorize: interrupted"
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
-    done = names_below(tmp_path / "out")
+    done = list((tmp_path / "out").glob("[0-9]*"))
     assert 0 < len(done) < 40
-    for name in done:
-        assert read_image(tmp_path / "out" / name).rgb.shape == (200, 200, 3)
+    for path in done:
+        assert read_image(path).rgb.shape == (200, 200, 3)
