@@ -110,6 +110,8 @@ def read_header(data: bytes) -> Header:
             if body[:1] == bytes([header.components]) and len(body) > 2:
                 header.luma = 0x10 | body[2] & 15
     header.profile = b"".join(part[2:] for part in sorted(profile))  # Number, count, bytes.
+    if not header.frame:
+        raise RefusedError("JPEG of another kind (JPEG-LS?), or damaged: its frame is missing")
     if header.precision != 8:
         raise RefusedError(f"JPEG of {header.precision} bits a channel; of 8 bits it is read")
     if header.components not in (1, 3, 4):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
-from keras_colorize.images import exif
+from keras_colorize.images import cicp, exif, jpeg2000
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size, require_plugin
 from keras_colorize.images.jpeg import EXIF_MARK
@@ -27,6 +27,9 @@ _CLASSES = {
     "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
 }
 _STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+# ISO/IEC 14496-12, 12.1.5: a box that tells colors by numbers, among the first of a file.
+_NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
+_METADATA = 2**20
 # Of the size header of JPEG XL.
 _JXL_SIDE_BITS = (9, 13, 18, 30)
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -56,7 +59,12 @@ def decode(kind: str, stream: BinaryIO, page: int, max_pixels: int, allow_damage
         stream.seek(0)
     image = open_image(kind, stream)
     check_size(*image.size, max_pixels)
-    samples, alpha, damage = decode_frame(image, page, allow_damaged)
+    bits = jpeg2000.deep_bits(stream) if kind == "JPEG2000" else 0
+    if bits:
+        samples, alpha = jpeg2000.decode(stream, bits, image.mode in ("LA", "RGBA"))
+        damage = ""
+    else:
+        samples, alpha, damage = decode_frame(image, page, allow_damaged)
     info = image.info
     exif_data = info.get("exif") or b""
     exif_data = exif_data.removeprefix(EXIF_MARK)
@@ -66,7 +74,7 @@ def decode(kind: str, stream: BinaryIO, page: int, max_pixels: int, allow_damage
     return Decoded(
         samples,
         alpha,
-        profile=info.get("icc_profile") or b"",
+        profile=info.get("icc_profile") or _profile(kind, stream),
         orientation=1 if is_turned else exif.orientation(exif_data, xmp),
         damage=damage,
         exif=exif_data,
@@ -136,6 +144,20 @@ def _samples(image: Image.Image, gray_bits: int) -> tuple[np.ndarray, np.ndarray
     elif image.mode not in ("L", "RGB", "CMYK") and not image.mode.startswith("I;16"):
         image = image.convert("RGB")
     return np.array(image), None
+
+
+def _profile(kind: str, stream: BinaryIO) -> bytes:
+    """The profile that the numbers of an AVIF or HEIC file stand for; empty: sRGB."""
+    if kind not in ("AVIF", "HEIF"):
+        return b""
+    stream.seek(0)
+    numbers = _NCLX.search(stream.read(_METADATA))
+    if numbers is None:
+        return b""
+    primaries, curve = (int.from_bytes(number) for number in numbers.groups())
+    # Encoders call sRGB by the number of BT.709, or leave it out.
+    curve = cicp.SRGB if curve in (cicp.UNSPECIFIED, *cicp.BT709) else curve
+    return cicp.profile(primaries, curve) or b""
 
 
 def _bytes(value: str | bytes) -> bytes:

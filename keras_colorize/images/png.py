@@ -1,7 +1,7 @@
 """PNG files: what Pillow leaves out, which is colors without a profile and 16 bits.
 
 Reference:
-    Portable Network Graphics, third edition (W3C, 2025); ITU-T H.273 for the numbers of cICP.
+    Portable Network Graphics, third edition (W3C, 2025).
 """
 
 import io
@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_colorize.icc import Point, rgb_profile
-from keras_colorize.images import exif
+from keras_colorize.icc import rgb_profile
+from keras_colorize.images import cicp, exif
+from keras_colorize.images.cicp import D65, SRGB_CURVE, SRGB_PRIMARIES
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size
 from keras_colorize.images.jpeg import EXIF_MARK
@@ -33,30 +34,6 @@ _ADAM7 = (
 )
 
 INCHES = 39.3701  # In a meter.
-
-_D65: Point = (0.3127, 0.3290)
-_SRGB_PRIMARIES: tuple[Point, Point, Point] = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
-# Of each number in cICP, white and primaries; and tone curves as `rgb_profile` takes them.
-_PRIMARIES: dict[int, tuple[Point, tuple[Point, Point, Point]]] = {
-    1: (_D65, _SRGB_PRIMARIES),
-    4: ((0.310, 0.316), ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08))),
-    5: (_D65, ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))),
-    6: (_D65, ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))),
-    7: (_D65, ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))),
-    9: (_D65, ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))),
-    11: ((0.314, 0.351), ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
-    12: (_D65, ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
-}
-_CURVES: dict[int, tuple[float, ...]] = {
-    **dict.fromkeys((1, 6, 14, 15), _BT709_CURVE),
-    4: (2.2,),
-    5: (2.8,),
-    8: (1.0,),
-    13: _SRGB_CURVE,
-}
-_HDR = {16: "PQ", 18: "HLG"}
 
 # A gamma this near to 1/2.2 stands for sRGB's curve, as programs write it; so with primaries.
 _GAMMA_TOLERANCE, _PRIMARIES_TOLERANCE = 0.05, 0.005
@@ -157,12 +134,11 @@ def _dpi(body: bytes) -> tuple[float, float] | None:
 
 def _profile(found: dict[bytes, bytes]) -> bytes:
     """The profile by the first of cICP, iCCP, sRGB, gAMA and cHRM that is there; empty: sRGB."""
-    cicp = found.get(b"cICP", b"")
-    if len(cicp) == 4 and cicp[0] in _PRIMARIES and cicp[2:] == b"\0\1":
-        if cicp[1] in _HDR:
-            raise RefusedError(f"HDR colors ({_HDR[cicp[1]]}); convert it to SDR first")
-        if cicp[1] in _CURVES:
-            return rgb_profile(*_PRIMARIES[cicp[0]], _CURVES[cicp[1]])
+    numbers = found.get(b"cICP", b"")
+    if len(numbers) == 4 and numbers[2:] == b"\0\1":
+        profile = cicp.profile(numbers[0], numbers[1])
+        if profile is not None:
+            return profile
     if b"iCCP" in found:
         try:
             packed = found[b"iCCP"].partition(b"\0")[2][1:]
@@ -172,15 +148,15 @@ def _profile(found: dict[bytes, bytes]) -> bytes:
     if b"sRGB" in found:
         return b""
     gamma = int.from_bytes(found.get(b"gAMA", b"")[:4]) / 1e5
-    curve = (1 / gamma,) if gamma and abs(gamma * 2.2 - 1) > _GAMMA_TOLERANCE else _SRGB_CURVE
-    white, primaries = _D65, _SRGB_PRIMARIES
+    curve = (1 / gamma,) if gamma and abs(gamma * 2.2 - 1) > _GAMMA_TOLERANCE else SRGB_CURVE
+    white, primaries = D65, SRGB_PRIMARIES
     if len(found.get(b"cHRM", b"")) == 32:
         values = np.frombuffer(found[b"cHRM"], ">u4").reshape(4, 2) / 1e5
-        is_near = np.abs(values - (_D65, *_SRGB_PRIMARIES)).max() <= _PRIMARIES_TOLERANCE
+        is_near = np.abs(values - (D65, *SRGB_PRIMARIES)).max() <= _PRIMARIES_TOLERANCE
         if not is_near and values[:, 1].all():
             white, red, green, blue = ((x, y) for x, y in values.tolist())
             primaries = (red, green, blue)
-    if curve is _SRGB_CURVE and primaries is _SRGB_PRIMARIES:
+    if curve is SRGB_CURVE and primaries is SRGB_PRIMARIES:
         return b""
     try:
         return rgb_profile(white, primaries, curve)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from keras_colorize.images import exif
-from keras_colorize.images.arrays import strips, to_uint8
+from keras_colorize.images.arrays import stretched, strips, to_uint8
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import MAX_PIXELS, check_size
 from keras_colorize.images.lab import lab_to_srgb, ycbcr_to_rgb
@@ -71,7 +71,8 @@ def decode(data: bytes, number: int, max_pixels: int) -> Decoded:
 
     Whole numbers of up to 8 bits become uint8, those of more uint16, by the range that their bits
     have. Real numbers become uint16: those of 0..1 as they are, others by their own range, so
-    that the least value of the page is black and the greatest white.
+    that the least value of the page is black and the greatest white; so do signed whole numbers
+    of more than 16 bits.
 
     Raises:
         RefusedError: it cannot be read.
@@ -126,12 +127,14 @@ def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
     if photometric == _PALETTE:
         color, bits = _look_up(color[..., 0], page)
     elif photometric in (_LAB, _ICC_LAB):
+        if color.dtype not in (np.uint8, np.uint16):
+            raise RefusedError(f"TIFF of Lab in {color.dtype}; of 8 and 16 bits it is read")
         color = lab_to_srgb(color, bits, is_signed=photometric == _LAB)
     else:
         color = _scaled(color, bits)
     transparency = None
     if alpha_at:
-        transparency = _scaled(alpha, page.bitspersample)[..., 0]
+        transparency = np.ascontiguousarray(_scaled(alpha, page.bitspersample)[..., 0])
         if transparency.dtype != color.dtype:  # As of a palette.
             transparency = to_uint8(transparency)
     if photometric == _WHITE_IS_ZERO:
@@ -181,26 +184,31 @@ def _alpha_channel(page: "tifffile.TiffPage", colors: int) -> tuple[int, bool]:
 
 def _scaled(samples: np.ndarray, bits: int) -> np.ndarray:
     """Stretches numbers of so many bits to all of uint8 or uint16."""
-    if samples.dtype.kind == "c":
+    kind = samples.dtype.kind
+    if kind == "c":
         raise RefusedError("TIFF of complex numbers, which is not read")
-    if samples.dtype.kind == "f":
-        finite = samples[np.isfinite(samples)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        if low >= 0 and high <= 1:
+    if kind == "f" or (kind == "i" and bits > 16):  # No image uses all of so many bits.
+        low, high = _range(samples)
+        if kind == "f" and low >= 0 and high <= 1:
             low, high = 0.0, 1.0
-    elif samples.dtype.kind == "i":
+        return stretched(samples, low, high, 16)
+    if kind == "i":
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     else:
         low, high = 0, 2**bits - 1
         if (bits, samples.dtype.itemsize) in ((8, 1), (16, 2)):
-            return samples.astype(samples.dtype.newbyteorder("="))
-    deepest = 255 if samples.dtype.kind != "f" and bits <= 8 else 65535
-    result = np.empty(samples.shape, np.uint8 if deepest == 255 else np.uint16)
-    scale = deepest / max(float(high) - float(low), 1e-300)
+            return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    return stretched(samples, low, high, 8 if bits <= 8 else 16)
+
+
+def _range(samples: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest finite number; 0 and 1 if there is none."""
+    low, high = np.inf, -np.inf
     for rows in strips(samples.shape):
-        values = (samples[rows].astype(np.float64) - float(low)) * scale
-        result[rows] = np.rint(np.clip(np.nan_to_num(values), 0, deepest))
-    return result
+        finite = samples[rows][np.isfinite(samples[rows])]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 1.0)
 
 
 def _look_up(indices: np.ndarray, page: "tifffile.TiffPage") -> tuple[np.ndarray, int]:
