@@ -3,7 +3,7 @@
 Every comparison is a ratio within one run: the sides take turns, and the median of the rounds
 counts. Each benchmark runs in a process of its own. Needs `pip install -e '.[test,torch]'`, an
 otherwise idle machine, and about half an hour. Run only by name: `quality`, which trains
-`2 * seeds * minutes`, and `bulk`, which colorizes `6 * (rounds + 1) * images`.
+`2 * seeds * minutes`, `bulk`, which colorizes `6 * (rounds + 1) * images`, and `damage`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.benchmarks.measuring import Options, Row, run
 
 BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory", "load")
-BY_NAME_ONLY = ("bulk", "quality")
+BY_NAME_ONLY = ("bulk", "damage", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 
 
