@@ -19,7 +19,7 @@ from keras_colorize.images.formats import (
     readable_suffixes,
 )
 from keras_colorize.images.pages import count_pages, frame_durations, write_pages
-from keras_colorize.images.reading import read_image, read_image_size, read_rgb
+from keras_colorize.images.reading import read_image, read_image_size, read_pages, read_rgb
 from keras_colorize.images.rgb_image import Metadata, RgbImage
 from keras_colorize.images.writing import JPEG_QUALITY, encode_image, write_image
 
@@ -40,6 +40,7 @@ __all__ = [
     "is_gray",
     "read_image",
     "read_image_size",
+    "read_pages",
     "read_rgb",
     "readable_suffixes",
     "square_thumbnail",

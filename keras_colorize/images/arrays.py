@@ -42,11 +42,14 @@ def stretched(samples: np.ndarray, low: float, high: float, bits: int) -> np.nda
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns an array of rows upright, by its EXIF orientation; 1 or an unknown one: as is."""
+    """Turns an array of rows upright, by its EXIF orientation; 1 or an unknown one: as is.
+
+    The array is given up: it may be overwritten.
+    """
     if orientation in (5, 6, 7, 8):
         pixels = cv2.transpose(pixels)
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return pixels if flip is None else cv2.flip(pixels, flip)
+    return pixels if flip is None else cv2.flip(pixels, flip, pixels)
 
 
 def strips(shape: Sequence[int]) -> list[slice]:

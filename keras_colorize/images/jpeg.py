@@ -5,7 +5,7 @@ Reference:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,13 +119,17 @@ def read_header(data: bytes) -> Header:
     return header
 
 
-def decode(data: bytes, max_pixels: int, allow_damaged: bool) -> Decoded:
-    """Decodes a JPEG file.
+def decode(
+    data: bytes, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
+    """Decodes a JPEG file, which has page 0 alone.
 
     Raises:
         RefusedError: it is of a kind that is not read; or it is damaged and that is not allowed, or
             nothing can be read.
     """
+    if list(pages) != [0]:
+        raise RefusedError("it has no page 2")
     header = read_header(data)
     check_size(header.width, header.height, max_pixels)
     damage = "damaged: a part of its data is missing or wrong"
@@ -143,7 +147,7 @@ def decode(data: bytes, max_pixels: int, allow_damaged: bool) -> Decoded:
         damage = ""
     if header.components == 4 and header.is_adobe:
         np.subtract(255, samples, out=samples)  # Adobe's programs store paper as ink.
-    return Decoded(
+    yield Decoded(
         samples,
         profile=header.profile,
         orientation=exif.orientation(header.exif, header.xmp) if header.exif or header.xmp else 1,

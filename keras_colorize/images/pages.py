@@ -59,7 +59,7 @@ def frame_durations(path: Path | str) -> list[int]:
         kind = kind_of(start)
         if kind not in _ANIMATED:
             return [0] * count_pages(path)
-        image = open_image(kind, stream)
+        image = open_image(kind, io.BytesIO(stream.read()))  # Whose frames it seeks back and forth.
         durations = []
         for frame in range(getattr(image, "n_frames", 1)):
             image.seek(frame)

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import cv2
@@ -20,7 +21,7 @@ _CLASSES = {
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
     "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
     "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "GIF": ("keras_colorize.images.gif", "GifFile"),
     "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIF": ("pillow_heif.as_plugin", "HeifImageFile"),
@@ -48,8 +49,10 @@ def open_image(kind: str, stream: BinaryIO) -> ImageFile.ImageFile:
     return getattr(importlib.import_module(module), name)(stream)
 
 
-def decode(kind: str, stream: BinaryIO, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:
-    """Decodes a frame of a file.
+def decode(
+    kind: str, stream: BinaryIO, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
+    """Decodes frames of a file, by ascending numbers.
 
     Raises:
         RefusedError: it cannot be read.
@@ -59,29 +62,31 @@ def decode(kind: str, stream: BinaryIO, page: int, max_pixels: int, allow_damage
         stream.seek(0)
     image = open_image(kind, stream)
     check_size(*image.size, max_pixels)
+    profile = image.info.get("icc_profile") or _profile(kind, stream)
     bits = jpeg2000.deep_bits(stream) if kind == "JPEG2000" else 0
-    if bits:
-        samples, alpha = jpeg2000.decode(stream, bits, image.mode in ("LA", "RGBA"))
-        damage = ""
-    else:
-        samples, alpha, damage = decode_frame(image, page, allow_damaged)
-    info = image.info
-    exif_data = info.get("exif") or b""
-    exif_data = exif_data.removeprefix(EXIF_MARK)
-    xmp = _bytes(info.get("xmp") or b"")
     is_turned = kind == "HEIF" or (kind == "JXL" and not getattr(image, "jpeg", False))
-    comment, dpi = info.get("comment", b""), info.get("dpi")
-    return Decoded(
-        samples,
-        alpha,
-        profile=info.get("icc_profile") or _profile(kind, stream),
-        orientation=1 if is_turned else exif.orientation(exif_data, xmp),
-        damage=damage,
-        exif=exif_data,
-        xmp=xmp,
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
-        comment=_bytes(comment).decode(errors="replace"),
-    )
+    for page in pages:
+        if bits and not page:
+            samples, alpha = jpeg2000.decode(stream, bits, image.mode in ("LA", "RGBA"))
+            damage = ""
+        else:
+            samples, alpha, damage = decode_frame(image, page, allow_damaged)
+        info = image.info
+        exif_data = info.get("exif") or b""
+        exif_data = exif_data.removeprefix(EXIF_MARK)
+        xmp = _bytes(info.get("xmp") or b"")
+        comment, dpi = info.get("comment", b""), info.get("dpi")
+        yield Decoded(
+            samples,
+            alpha,
+            profile=profile,
+            orientation=1 if is_turned else exif.orientation(exif_data, xmp),
+            damage=damage,
+            exif=exif_data,
+            xmp=xmp,
+            dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
+            comment=_bytes(comment).decode(errors="replace"),
+        )
 
 
 def image_size(kind: str, stream: BinaryIO) -> tuple[int, int]:

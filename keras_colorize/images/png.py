@@ -7,7 +7,7 @@ Reference:
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -26,6 +26,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST_TEXT = 2**20
 _LONGEST_PROFILE = 2**24
 _NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PIXELS = (b"IDAT", b"fdAT")
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # Of each color type, palettes aside.
 # The passes of interlacing: first column and row, step in columns and rows.
 _ADAM7 = (
@@ -39,7 +40,9 @@ INCHES = 39.3701  # In a meter.
 _GAMMA_TOLERANCE, _PRIMARIES_TOLERANCE = 0.05, 0.005
 
 
-def decode(data: bytes, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:
+def decode(
+    data: bytes, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
     """Decodes a PNG file; page 0 is its default image, the others are frames of its animation.
 
     Raises:
@@ -49,47 +52,71 @@ def decode(data: bytes, page: int, max_pixels: int, allow_damaged: bool) -> Deco
     found: dict[bytes, bytes] = {}
     for kind, body, _ in chunks:
         found.setdefault(kind, body)
-    if page == 0 and not found.keys() <= _NEEDED:
-        # Pillow would refuse the image for a broken one of the others, or show its animation.
-        data = SIGNATURE + b"".join(whole for kind, _, whole in chunks if kind in _NEEDED)
-    image = open_image("PNG", io.BytesIO(data))
-    check_size(*image.size, max_pixels)
-    bits, color_type = data[24], data[25]
-    if bits == 16 and page == 0 and color_type in _CHANNELS:
-        packed = b"".join(body for kind, body, _ in chunks if kind == b"IDAT")
-        samples, alpha, damage = _decode_16_bits(found, packed, allow_damaged)
-    else:
-        gray_bits = bits if color_type == 0 else 8
-        samples, alpha, damage = decode_frame(image, page, allow_damaged, gray_bits)
+    check_size(*struct.unpack_from(">II", data, len(SIGNATURE) + 8), max_pixels)
+    profile = _profile(found)
     text = _texts(chunks)
     exif_data = found.get(b"eXIf", b"") or _exif_as_text(text)
     xmp = text.pop(XMP_KEYWORD, "").encode()
-    return Decoded(
-        samples,
-        alpha,
-        profile=_profile(found),
-        orientation=exif.orientation(exif_data, xmp) if exif_data or xmp else 1,
-        damage=damage,
-        exif=exif_data,
-        xmp=xmp,
-        dpi=_dpi(found.get(b"pHYs", b"")),
-        text={key: value for key, value in text.items() if not key.startswith("Raw profile")},
-    )
+    animation = None
+    for page in pages:
+        if page:
+            animation = animation or open_image("PNG", io.BytesIO(data))
+            samples, alpha, damage = decode_frame(animation, page, allow_damaged)
+        else:
+            samples, alpha, damage = _decode_still(data, chunks, found, allow_damaged)
+        yield Decoded(
+            samples,
+            alpha,
+            profile=profile,
+            orientation=exif.orientation(exif_data, xmp) if exif_data or xmp else 1,
+            damage=damage,
+            exif=exif_data,
+            xmp=xmp,
+            dpi=_dpi(found.get(b"pHYs", b"")),
+            text={key: value for key, value in text.items() if not key.startswith("Raw profile")},
+        )
+
+
+def _decode_still(
+    data: bytes, chunks: Sequence[Chunk], found: dict[bytes, bytes], allow_damaged: bool
+) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Decodes the image that is no frame of an animation; results as of `decode_frame`."""
+    bits, color_type = data[24], data[25]
+    if bits == 16 and color_type in _CHANNELS:
+        packed = b"".join(_body(whole) for kind, _, whole in chunks if kind == b"IDAT")
+        return _decode_16_bits(found, packed, allow_damaged)
+    if not found.keys() <= _NEEDED:
+        # Pillow would refuse the image for a broken one of the others, or show its animation.
+        data = SIGNATURE + b"".join(whole for kind, _, whole in chunks if kind in _NEEDED)
+    gray_bits = bits if color_type == 0 else 8
+    return decode_frame(open_image("PNG", io.BytesIO(data)), 0, allow_damaged, gray_bits)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk as it stands in a file."""
-    checksum = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+    return struct.pack(">I", len(body)) + kind + body + _checksum(kind, body)
+
+
+def _checksum(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """Kind and content of each chunk, and all of it; the last may be cut off."""
+    """Kind and content of each chunk, and all of it; the last may be cut off.
+
+    Pixels are left out of the contents, which are copies.
+    """
     at, view = len(SIGNATURE), memoryview(data)
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4])
-        yield data[at + 4 : at + 8], data[at + 8 : end - 4], view[at:end]
+        kind = data[at + 4 : at + 8]
+        yield kind, b"" if kind in _PIXELS else data[at + 8 : end - 4], view[at:end]
         at = end
+
+
+def _body(whole: memoryview) -> memoryview:
+    """The content of a chunk that may be cut off."""
+    return whole[8 : 8 + int.from_bytes(whole[:4])]
 
 
 def _texts(chunks: Iterable[Chunk]) -> dict[str, str]:
@@ -184,14 +211,16 @@ def _decode_16_bits(
     unpacked, damage = _inflate(packed, size)
     if damage and not allow_damaged:
         raise RefusedError(damage)
-    unpacked = unpacked.ljust(size, b"\0")
+    filtered = memoryview(unpacked.ljust(size, b"\0"))
+    del unpacked
     samples = np.empty((height, width, channels), np.uint16)
     start = 0
     for place, columns, rows, length in passes:
-        part = unpacked[start : start + length]
+        part = filtered[start : start + length]
         pixels = _decode_pass(columns, rows, header[8:10], part)
         samples[place] = pixels.reshape(rows, columns, channels)
         start += length
+    del filtered, part, pixels
     alpha = None
     if header[9] in (4, 6):
         alpha, samples = samples[..., -1].copy(), samples[..., :-1]
@@ -202,13 +231,19 @@ def _decode_16_bits(
     return np.ascontiguousarray(samples), alpha, damage
 
 
-def _decode_pass(width: int, height: int, depth_and_color: bytes, unpacked: bytes) -> np.ndarray:
+def _decode_pass(
+    width: int, height: int, depth_and_color: bytes, unpacked: memoryview
+) -> np.ndarray:
     """Decodes rows of 16 bits that are already decompressed."""
     import imagecodecs
 
-    header = struct.pack(">II", width, height) + depth_and_color + bytes(3)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(unpacked, 0)), (b"IEND", b""))
-    return imagecodecs.png_decode(SIGNATURE + b"".join(chunk(*part) for part in parts))
+    header = chunk(b"IHDR", struct.pack(">II", width, height) + depth_and_color + bytes(3))
+    packed = zlib.compress(unpacked, 0)
+    # Not by `chunk`, which would copy all of it twice.
+    parts = struct.pack(">I", len(packed)), b"IDAT", packed, _checksum(b"IDAT", packed)
+    data = b"".join([SIGNATURE, header, *parts, chunk(b"IEND", b"")])
+    del packed, parts
+    return imagecodecs.png_decode(data)
 
 
 def _inflate(packed: bytes, size: int) -> tuple[bytes, str]:

@@ -4,10 +4,11 @@ Reference:
     TIFF, revision 6.0 (Adobe, 1992); sections are named below.
 """
 
+import contextlib
 import io
-import itertools
 import logging
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -66,8 +67,8 @@ def pages(file: "tifffile.TiffFile") -> "Iterator[tifffile.TiffPage]":
         yield file.pages.first
 
 
-def decode(data: bytes, number: int, max_pixels: int) -> Decoded:
-    """Decodes a page of a TIFF file.
+def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterator[Decoded]:
+    """Decodes pages of a TIFF file, by ascending numbers.
 
     Whole numbers of up to 8 bits become uint8, those of more uint16, by the range that their bits
     have. Real numbers become uint16: those of 0..1 as they are, others by their own range, so
@@ -77,24 +78,36 @@ def decode(data: bytes, number: int, max_pixels: int) -> Decoded:
     Raises:
         RefusedError: it cannot be read.
     """
-    with open_tiff(io.BytesIO(data)) as file:
-        page = next(itertools.islice(pages(file), number, None), None)
-        if page is None:
-            raise RefusedError(f"it has no page {number + 1}")
-        check_size(page.imagewidth, page.imagelength, max_pixels)
-        samples, alpha = _read(page)
-        tags = page.tags
-        turn = tags.valueof(exif.ORIENTATION)
-        return Decoded(
-            samples,
-            alpha,
-            profile=_bytes(page.iccprofile),
-            orientation=turn if turn in range(1, 9) else 1,
-            exif=b"" if file.is_bigtiff else exif.from_tiff(data, page.offset),
-            xmp=_bytes(tags.valueof(_XMP)),
-            dpi=_dpi(page),
-            comment=page.description,
-        )
+    with open_tiff(stream) as file, _buffer(stream) as data:
+        left = enumerate(pages(file))
+        for number in numbers:
+            page = next((page for place, page in left if place == number), None)
+            if page is None:
+                raise RefusedError(f"it has no page {number + 1}")
+            check_size(page.imagewidth, page.imagelength, max_pixels)
+            samples, alpha = _read(page)
+            tags = page.tags
+            turn = tags.valueof(exif.ORIENTATION)
+            yield Decoded(
+                samples,
+                alpha,
+                profile=_bytes(page.iccprofile),
+                orientation=turn if turn in range(1, 9) else 1,
+                exif=b"" if file.is_bigtiff else exif.from_tiff(data, page.offset),
+                xmp=_bytes(tags.valueof(_XMP)),
+                dpi=_dpi(page),
+                comment=page.description,
+            )
+
+
+@contextlib.contextmanager
+def _buffer(stream: BinaryIO) -> Iterator[exif.Data]:
+    """What a file holds, but in memory only as far as it is looked at."""
+    if isinstance(stream, io.BytesIO):
+        yield stream.getvalue()
+    else:
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
 
 
 def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:

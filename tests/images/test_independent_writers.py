@@ -12,7 +12,7 @@ from image_files import ALPHA, ALPHA16, RGB, RGB16, SMOOTH, encode
 from PIL import Image
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_picture
+from keras_colorize.images import read_image
 
 GRAY, GRAY16 = RGB[..., 1].copy(), RGB16[..., 1].copy()
 DEPTHS = {8: (GRAY, RGB, ALPHA), 16: (GRAY16, RGB16, ALPHA16)}
@@ -22,7 +22,7 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
 
 def check(data, colors, alpha=None, atol=0.0):
     """Compares a file with what was written, in shares of the whole range; `atol` is of 255."""
-    picture = read_picture(data)
+    picture = read_image(data)
     colors = np.dstack([colors] * 3) if colors.ndim == 2 else colors
     np.testing.assert_allclose(unit(picture.rgb), unit(colors), rtol=0, atol=atol / 255 + 1e-9)
     assert (picture.alpha is None) == (alpha is None)
@@ -117,7 +117,7 @@ def test_opencv(suffix, bits):
         options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000] if suffix == ".jp2" else []
         options = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else options
         data = cv2.imencode(suffix, array, options)[1].tobytes()
-        picture = read_picture(data)
+        picture = read_image(data)
         atol = 0.01 if suffix == ".jp2" else 0  # Its lossless mode rounds.
         check(data, colors, opacity, atol=255 * atol)
         assert picture.rgb.dtype == colors.dtype
@@ -150,7 +150,7 @@ def test_pillow(kind, count):
             colors, alpha = as_pillow(Image.open(io.BytesIO(data)))
         except (OSError, ValueError, KeyError):
             continue  # Pillow does not write or does not read such files.
-        picture = read_picture(data)
+        picture = read_image(data)
         ours = picture.rgb
         if alpha is not None:
             np.testing.assert_array_equal(picture.alpha, alpha)
@@ -168,7 +168,7 @@ def test_deep_jpeg_2000(bits, kind):
     array, colors, alpha = pixels(16, kind)
     array = np.concatenate([array, np.full_like(array[:1], 65535)]) >> (16 - bits)
     data = imagecodecs.jpeg2k_encode(array, level=0, bitspersample=bits)
-    picture = read_picture(data)
+    picture = read_image(data)
     assert picture.rgb.dtype == np.uint16
     assert (picture.rgb[-1] == 65535).all()
     colors = np.dstack([colors] * 3) if colors.ndim == 2 else colors
@@ -197,17 +197,17 @@ def test_colors_that_numbers_tell(kind):
         )
 
     for curve in (1, 2, 13):  # BT.709, unspecified, sRGB.
-        np.testing.assert_allclose(read_picture(encoded(1, curve)).rgb, flat, atol=3)
+        np.testing.assert_allclose(read_image(encoded(1, curve)).rgb, flat, atol=3)
     # Display P3 by its matrix (SMPTE EG 432-1, D65): more red, less green.
     matrix = [[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]]
     linear = np.where(
         flat / 255 > 0.04045, ((flat / 255 + 0.055) / 1.055) ** 2.4, 0
     ) @ np.transpose(matrix)
     expected = 255 * (1.055 * np.clip(linear, 0, 1) ** (1 / 2.4) - 0.055)
-    np.testing.assert_allclose(read_picture(encoded(12, 13)).rgb, expected, atol=3)
+    np.testing.assert_allclose(read_image(encoded(12, 13)).rgb, expected, atol=3)
     for curve, name in ((16, "PQ"), (18, "HLG")):
         with pytest.raises(ColorizeError, match=rf"HDR colors \({name}\)"):
-            read_picture(encoded(9, curve))
+            read_image(encoded(9, curve))
 
 
 def test_signed_numbers_of_32_bits_go_by_their_own_range():
@@ -215,7 +215,7 @@ def test_signed_numbers_of_32_bits_go_by_their_own_range():
     Image.fromarray(GRAY.astype(np.int32)).save(stream, "TIFF")
     low, high = int(GRAY.min()), int(GRAY.max())
     expected = np.rint((GRAY.astype(float) - low) / (high - low) * 65535)
-    np.testing.assert_array_equal(read_picture(stream.getvalue()).rgb[..., 0], expected)
+    np.testing.assert_array_equal(read_image(stream.getvalue()).rgb[..., 0], expected)
 
 
 @pytest.mark.parametrize(
@@ -228,4 +228,4 @@ def test_signed_numbers_of_32_bits_go_by_their_own_range():
 )
 def test_what_is_refused(data, reason):
     with pytest.raises(ColorizeError, match=reason):
-        read_picture(data)
+        read_image(data)

@@ -151,15 +151,15 @@ def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
         monkeypatch.setattr(module, "SMALLEST", 100)
     held, sums = {}, []
 
-    def watched_read(path, **options):
+    def watched_read(path, pages, **options):
         picture = read_image(path, **options)
         number = len(sums)
         held[number] = picture.rgb.shape[0] * picture.rgb.shape[1]
         weakref.finalize(picture.rgb, held.pop, number)
         sums.append(sum(list(held.values())))
-        return picture
+        return [picture]
 
-    monkeypatch.setattr(files, "read_image", watched_read)
+    monkeypatch.setattr(files, "read_pages", watched_read)
     for number in range(20):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
     write_image(folder / "alpha.png", *_with_alpha())

@@ -255,3 +255,20 @@ def test_what_killed_commands_left_is_removed(colorize, gray):
     Path("out", f".b.{machine}-{process}-140000000.part.png").touch()
     colorize("a.png", "out")
     assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+
+
+def _bytes_read():
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
+def test_many_pages_are_read_once(colorize, gray, suffix):
+    """Reading the file anew for each page would take 60 times its bytes."""
+    pages = [gray(64, 64, seed) for seed in range(60)]
+    pages[0].save(f"a.{suffix}", save_all=True, append_images=pages[1:])
+    assert colorize(f"a.{suffix}", "first").failed == []
+    before = _bytes_read()
+    assert colorize(f"a.{suffix}", "out").failed == []
+    assert _bytes_read() - before < 10 * Path(f"a.{suffix}").stat().st_size
+    with Image.open(f"out/a.{suffix}") as result:
+        assert result.n_frames == 60
