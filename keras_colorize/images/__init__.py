@@ -18,6 +18,7 @@ from keras_colorize.images.formats import (
     content_suffix,
     readable_suffixes,
 )
+from keras_colorize.images.memory import MAX_MEMORY, Needs, check_reading, needs
 from keras_colorize.images.pages import count_pages, frame_durations, write_pages
 from keras_colorize.images.reading import read_image, read_image_size, read_pages, read_rgb
 from keras_colorize.images.rgb_image import Metadata, RgbImage
@@ -25,12 +26,15 @@ from keras_colorize.images.writing import JPEG_QUALITY, encode_image, write_imag
 
 __all__ = [
     "JPEG_QUALITY",
+    "MAX_MEMORY",
     "MAX_PIXELS",
     "MAX_SIDE",
     "SUFFIXES",
     "WRITTEN_SUFFIXES",
     "Metadata",
+    "Needs",
     "RgbImage",
+    "check_reading",
     "content_suffix",
     "count_pages",
     "encode_image",
@@ -38,6 +42,7 @@ __all__ = [
     "frame_durations",
     "image_grid",
     "is_gray",
+    "needs",
     "read_image",
     "read_image_size",
     "read_pages",

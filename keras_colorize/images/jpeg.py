@@ -53,6 +53,11 @@ class Header:
     is_adobe: bool = False
     huffman: dict[int, bytes] = field(default_factory=dict)  # Class and number -> symbols.
 
+    @property
+    def is_buffered(self) -> bool:
+        """Whether all coefficients are in memory at a time, as those of several scans."""
+        return self.frame not in _BASELINE or self.luma < 0
+
 
 def _segments(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
     """Marker, first byte and end of each segment up to a scan; garbage between is skipped."""

@@ -23,6 +23,7 @@ from keras_colorize.images.pillow import XMP_KEYWORD, decode_frame, open_image
 Chunk = tuple[bytes, bytes, memoryview]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIZE_AT = 16
 _LONGEST_TEXT = 2**20
 _LONGEST_PROFILE = 2**24
 _NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -52,7 +53,8 @@ def decode(
     found: dict[bytes, bytes] = {}
     for kind, body, _ in chunks:
         found.setdefault(kind, body)
-    check_size(*struct.unpack_from(">II", data, len(SIGNATURE) + 8), max_pixels)
+    width, height = struct.unpack_from(">II", data, _SIZE_AT)
+    check_size(width, height, max_pixels)
     profile = _profile(found)
     text = _texts(chunks)
     exif_data = found.get(b"eXIf", b"") or _exif_as_text(text)

@@ -94,13 +94,14 @@ def read_image_size(path: Path) -> tuple[int, int]:
     """Reads the width and height, in pixels as stored, from the header of an image file.
 
     Raises:
-        ColorizeError: as `read_image`, as far as the header shows it.
+        ColorizeError: as `read_image`, as far as the header tells.
     """
     with named_errors(path):
         with open_stream(path) as (file, start):
             kind = kind_of(start)
             if kind == "JPEG":
-                size = _jpeg_size(file)
+                header = jpeg_header(file)
+                size = header.width, header.height
             elif kind == "TIFF":
                 with tiff.open_tiff(file) as opened:
                     page = next(tiff.pages(opened))
@@ -112,7 +113,7 @@ def read_image_size(path: Path) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(source: Path | str | bytes) -> Iterator[tuple[str, BinaryIO]]:
+def opened(source: Path | str | bytes) -> Iterator[tuple[str, BinaryIO]]:
     """The kind of an image file, and the file from its first byte on."""
     if isinstance(source, bytes):
         yield kind_of(source[:START]), io.BytesIO(source)
@@ -130,7 +131,7 @@ def _read(
     allow_damaged: bool = False,
     with_metadata: bool = False,
 ) -> Iterator[RgbImage]:
-    with named_errors(source), _opened(source) as (kind, file):
+    with named_errors(source), opened(source) as (kind, file):
         for decoded in _decode(kind, file, pages, max_pixels, allow_damaged):
             if decoded.damage:
                 warnings.warn(
@@ -153,11 +154,10 @@ def _decode(
     return pillow.decode(kind, io.BytesIO(data), pages, max_pixels, allow_damaged)
 
 
-def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
-    """The size of a JPEG, whose header may hold much before it."""
+def jpeg_header(file: BinaryIO) -> jpeg.Header:
+    """The header of a JPEG file, which may hold much before it."""
     start = file.read(_HEADER)
     try:
-        header = jpeg.read_header(start)
+        return jpeg.read_header(start)
     except RefusedError:
-        header = jpeg.read_header(start + file.read())
-    return header.width, header.height
+        return jpeg.read_header(start + file.read())

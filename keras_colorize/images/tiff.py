@@ -30,17 +30,17 @@ _EXTRA_SAMPLES, _INK_SET, _XMP, _COLOR_MAP = 338, 332, 700, 320
 _RESOLUTION = (282, 283, 296)
 _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _LAB, _ICC_LAB = (
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, YCBCR, _LAB, _ICC_LAB = (
     *range(7),
     8,
     9,
 )
 _CHANNELS = {
     **dict.fromkeys((_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _MASK), 1),
-    **dict.fromkeys((_RGB, _YCBCR, _LAB, _ICC_LAB), 3),
+    **dict.fromkeys((_RGB, YCBCR, _LAB, _ICC_LAB), 3),
     _CMYK: 4,
 }
-_JPEG_COMPRESSIONS = (6, 7)
+UNCOMPRESSED, _JPEG_COMPRESSIONS = 1, (6, 7)
 _UINT, _INT, _FLOAT = 1, 2, 3
 _REDUCED, _TRANSPARENCY_MASK = 1, 4  # Of NewSubfileType.
 _MOST_SAMPLES = 8  # A pixel, on average, of the largest image.
@@ -160,7 +160,7 @@ def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
 
 def _samples(page: "tifffile.TiffPage", photometric: int) -> np.ndarray:
     """The numbers of a page as they are stored, shape (H, W, channels)."""
-    if photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS:
+    if photometric == YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS:
         return _ycbcr(page)
     if page.dtype is None:
         raise RefusedError("TIFF of channels of different or unusual depths; 1 to 64 bits are read")

@@ -2,7 +2,7 @@
 
 Reader threads decode, the calling thread runs the network on as many images as are ready, and
 writer threads color and encode. Files of several pages stay with their reader thread, which
-requests the colors of one page after the other. A budget of decoded bytes holds the memory.
+requests the colors of one page after the other. A budget of bytes bounds the memory.
 """
 
 import errno
@@ -30,7 +30,7 @@ from keras_colorize.images import (
     write_pages,
 )
 from keras_colorize.inference import single
-from keras_colorize.inference.budget import BUDGET, SMALLEST, decoded_bytes
+from keras_colorize.inference.budget import BUDGET, SMALLEST, memory
 from keras_colorize.inference.plan import Plan, Summary
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
@@ -233,7 +233,7 @@ class _Pipeline:
     def _read(self, task: _Task) -> bool:
         """Reads an image and requests its colors; False: it is not finished yet."""
         pages = count_pages(task.source)
-        task.charge = min(max(decoded_bytes(task.source, pages), SMALLEST), BUDGET)
+        task.charge = min(max(memory(task.source, task.target, pages), SMALLEST), BUDGET)
         self.budget.take(task.charge)
         if pages > 1:
             self._colorize_pages(task, pages)

@@ -19,7 +19,16 @@ from pathlib import Path
 
 from tests.benchmarks.measuring import Options, Row, run
 
-BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory", "load")
+BENCHMARKS = (
+    "starting",
+    "training_step",
+    "feeding",
+    "growth",
+    "colorizing",
+    "memory",
+    "limits",
+    "load",
+)
 BY_NAME_ONLY = ("bulk", "damage", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 

@@ -177,16 +177,22 @@ def test_damaged_files_on_request(colorize, gray):
 
 
 def test_what_takes_too_much_memory_is_refused_by_its_header(colorize, gray, monkeypatch):
-    monkeypatch.setattr(budget, "MAX_BYTES", 24 * 30 * 3 * 2)
+    monkeypatch.setattr(budget, "MAX_MEMORY", 24 * 30 * 50)
     Image.fromarray(np.full((24, 30), 40_000, np.uint16)).save("deep.png")
     Image.fromarray(np.full((24, 30, 4), 99, np.uint8)).save("rgba.png")
-    gray(24, 61).save("large.tif")
+    gray(24, 30 * 6).save("large.tif")
     gray().save("a.gif", save_all=True, append_images=[gray(seed=1), gray(seed=2)])
     names = ["deep.png", "rgba.png", "large.tif", "a.gif"]
     summary = colorize(names, "out")
     assert [path.name for path in summary.done] == names[:2]
     assert [path.name for path, _ in summary.failed] == names[2:]
-    assert all("MB when decoded; at most" in reason for _, reason in summary.failed)
+    assert all("GB are taken; shrink it or split it" in reason for _, reason in summary.failed)
+    # What the result will be counts too, and a thriftier format is named.
+    gray(30, 60).save("wide.png")
+    [(_, reason)] = colorize("wide.png", "out", format="avif").failed
+    assert "GB at work as avif; at most" in reason
+    assert reason.endswith("shrink it or split it, or choose --format png")
+    assert colorize("wide.png", "out", format="png").failed == []
 
 
 def test_a_full_disk_ends_the_batch(colorize, gray, monkeypatch):
