@@ -24,7 +24,7 @@ MAX_MEMORY = 1_400_000_000
 # Beside the compressed file.
 _READING = {"WEBP": 25, "BMP": 11, "GIF": 12, "AVIF": 17, "HEIF": 16, "JXL": 18}
 # Beside the pixels; of PNG, TIFF and BMP in shares of these.
-_WRITING = {"WEBP": 34, "GIF": 41, "JPEG2000": 45, "AVIF": 53, "HEIF": 60, "JXL": 64, "JPEG": 5}
+_WRITING = {"WEBP": 34, "GIF": 41, "JPEG2000": 45, "AVIF": 53, "HEIF": 64, "JXL": 64, "JPEG": 5}
 _WRITING_SHARE = {"PNG": 2.8, "TIFF": 2.8, "BMP": 4.0}
 
 _PNG_HEADER, _PNG_ALPHA, _PNG_PALETTE = 26, 4, 3  # Length, and color types.

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from keras_colorize import api
 from keras_colorize.errors import ColorizeError
-from keras_colorize.inference import budget
+from keras_colorize.inference import budget, streams
 
 
 @pytest.fixture
@@ -230,6 +231,41 @@ def test_pipes(colorize, gray):
     writer.join()
     assert (summary.done, summary.failed) == ([Path("out/pipe.png")], [])
     assert Path("out/pipe.png").read_bytes() == expected
+
+
+def test_what_would_never_end_is_refused_by_name_and_by_link(colorize, monkeypatch):
+    monkeypatch.setattr(streams, "_PATIENCE", 0.1)
+    os.mkfifo("pipe.jpg")
+    Path("link.jpg").symlink_to("pipe.jpg")
+    Path("zero.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "link.jpg"):
+        with pytest.raises(ColorizeError, match=f"{name}: a pipe that no program writes to"):
+            colorize(name, "out")
+    for name in ("zero.jpg", "/dev/null"):
+        with pytest.raises(ColorizeError, match=f"{name}: a device or socket, not a file or pipe"):
+            colorize(name, "out")
+
+
+def test_a_program_that_writes_slowly_is_waited_for(colorize, gray, monkeypatch):
+    monkeypatch.setattr(streams, "_PATIENCE", 0.1)
+    gray().save("a.png")
+    data = Path("a.png").read_bytes()
+    end, writing = os.pipe()
+
+    def write():
+        for part in (data[:50], data[50:]):
+            time.sleep(0.5)
+            os.write(writing, part)
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    summary = colorize(f"/dev/fd/{end}", "out/a.png")
+    writer.join()
+    os.close(end)
+    assert summary.failed == []
+    with Image.open("out/a.png") as result:
+        assert result.size == (30, 24)
 
 
 def test_standard_streams(colorize, gray, monkeypatch):
