@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import simplejpeg
 
-from keras_colorize.images import exif
+from keras_colorize.images import exif, iptc
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size
 from keras_colorize.images.opening import RefusedError
@@ -23,7 +23,7 @@ _END = b"\xff\xd9"
 _START_OF_SCAN, _HUFFMAN_TABLES, _COMMENT = 0xDA, 0xC4, 0xFE
 _FRAMES = {*range(0xC0, 0xD0)} - {_HUFFMAN_TABLES, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
-_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_APP0, _APP1, _APP2, _APP13, _APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 
 # Complaints about files in which every pixel is there.
 _HARMLESS = re.compile(
@@ -48,6 +48,7 @@ class Header:
     profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    iptc: bytes = b""
     dpi: tuple[float, float] | None = None
     comment: str = ""
     is_adobe: bool = False
@@ -87,7 +88,7 @@ def read_header(data: bytes) -> Header:
         RefusedError: the file ends before, or the image is of a kind that is not read.
     """
     header = Header()
-    profile = []
+    profile, resources = [], b""
     for marker, start, end in _segments(data, 2):
         body = data[start:end]
         if marker == _APP0 and body[:5] == b"JFIF\0" and len(body) >= 12:
@@ -101,6 +102,8 @@ def read_header(data: bytes) -> Header:
             header.xmp = header.xmp or body[len(XMP_MARK) :]
         elif marker == _APP2 and body.startswith(_ICC_MARK):
             profile.append(body[len(_ICC_MARK) :])
+        elif marker == _APP13 and body.startswith(iptc.MARK):
+            resources += body[len(iptc.MARK) :]
         elif marker == _APP14 and body.startswith(b"Adobe"):
             header.is_adobe = True
         elif marker == _COMMENT and not header.comment:
@@ -114,6 +117,7 @@ def read_header(data: bytes) -> Header:
             header.scan = end
             if body[:1] == bytes([header.components]) and len(body) > 2:
                 header.luma = 0x10 | body[2] & 15
+    header.iptc = iptc.from_resources(resources)
     header.profile = b"".join(part[2:] for part in sorted(profile))  # Number, count, bytes.
     if not header.frame:
         raise RefusedError("JPEG of another kind (JPEG-LS?), or damaged: its frame is missing")
@@ -159,6 +163,7 @@ def decode(
         damage=damage,
         exif=header.exif,
         xmp=header.xmp,
+        iptc=header.iptc,
         dpi=header.dpi,
         comment=header.comment,
     )

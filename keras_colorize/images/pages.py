@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def _write_tiff(path: Path, images: Iterable[RgbImage]) -> None:
     with whole_file(path) as beside, tifffile.TiffWriter(beside) as writer:
         for image in images:
             metadata = image.metadata or Metadata()
-            kept = Metadata(xmp=metadata.xmp, dpi=metadata.dpi, comment=metadata.comment)
+            kept = replace(metadata, exif=b"")
             write_tiff_page(writer, join(image.rgb, image.alpha), kept)
 
 

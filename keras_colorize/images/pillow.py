@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
-from keras_colorize.images import cicp, exif, jpeg2000
+from keras_colorize.images import cicp, exif, jpeg2000, jpeg_xl
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size, require_plugin
 from keras_colorize.images.jpeg import EXIF_MARK
@@ -31,9 +31,6 @@ _STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 # ISO/IEC 14496-12, 12.1.5: a box that tells colors by numbers, among the first of a file.
 _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _METADATA = 2**20
-# Of the size header of JPEG XL.
-_JXL_SIDE_BITS = (9, 13, 18, 30)
-_JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 
@@ -58,7 +55,7 @@ def decode(
         RefusedError: it cannot be read.
     """
     if kind == "JXL":  # Whose plugin decodes when it opens.
-        check_size(*_jxl_size(stream.read(2**16)), max_pixels)
+        check_size(*jpeg_xl.size(stream.read(2**16)), max_pixels)
         stream.seek(0)
     image = open_image(kind, stream)
     check_size(*image.size, max_pixels)
@@ -74,7 +71,7 @@ def decode(
         info = image.info
         exif_data = info.get("exif") or b""
         exif_data = exif_data.removeprefix(EXIF_MARK)
-        xmp = _bytes(info.get("xmp") or b"")
+        xmp = jpeg_xl.xmp(stream) if kind == "JXL" else _bytes(info.get("xmp") or b"")
         comment, dpi = info.get("comment", b""), info.get("dpi")
         yield Decoded(
             samples,
@@ -92,7 +89,7 @@ def decode(
 def image_size(kind: str, stream: BinaryIO) -> tuple[int, int]:
     """Reads width and height from the header of a file of a kind."""
     if kind == "JXL":
-        return _jxl_size(stream.read(2**16))
+        return jpeg_xl.size(stream.read(2**16))
     return open_image(kind, stream).size
 
 
@@ -167,34 +164,3 @@ def _profile(kind: str, stream: BinaryIO) -> bytes:
 
 def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
-
-
-def _jxl_size(start: bytes) -> tuple[int, int]:
-    """Width and height of a JPEG XL file.
-
-    Reference:
-        ISO/IEC 18181-1, annex D (size header); 18181-2 (boxes).
-    """
-    at = 0
-    if not start.startswith(b"\xff\x0a"):
-        box = re.search(rb"jxlc\xff\x0a|jxlp....\xff\x0a", start, re.DOTALL)
-        if box is None:
-            raise RefusedError("damaged: its size is missing")
-        at = box.end() - 2
-    bits = int.from_bytes(start[at + 2 : at + 14], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value, bits = bits & (1 << count) - 1, bits >> count
-        return value
-
-    def side() -> int:
-        return 8 * (1 + take(5)) if is_small else 1 + take(_JXL_SIDE_BITS[take(2)])
-
-    is_small = take(1)
-    height = side()
-    ratio = take(3)
-    if not ratio:
-        return side(), height
-    numerator, denominator = _JXL_RATIOS[ratio - 1]
-    return height * numerator // denominator, height

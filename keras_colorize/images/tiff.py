@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from keras_colorize.images import exif
+from keras_colorize.images import exif, iptc
 from keras_colorize.images.arrays import stretched, strips, to_uint8
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import MAX_PIXELS, check_size
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _EXTRA_SAMPLES, _INK_SET, _XMP, _COLOR_MAP = 338, 332, 700, 320
+_IPTC, _PHOTOSHOP = 33723, 34377
 _RESOLUTION = (282, 283, 296)
 _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
 _PREMULTIPLIED, _STRAIGHT = 1, 2
@@ -95,6 +96,8 @@ def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterato
                 orientation=turn if turn in range(1, 9) else 1,
                 exif=b"" if file.is_bigtiff else exif.from_tiff(data, page.offset),
                 xmp=_bytes(tags.valueof(_XMP)),
+                iptc=_stored(page, _IPTC, data)
+                or iptc.from_resources(_stored(page, _PHOTOSHOP, data)),
                 dpi=_dpi(page),
                 comment=page.description,
             )
@@ -298,6 +301,14 @@ def _dpi(page: "tifffile.TiffPage") -> tuple[float, float] | None:
     except (TypeError, ZeroDivisionError):
         return None
     return dpi if min(dpi) > 0 else None
+
+
+def _stored(page: "tifffile.TiffPage", tag: int, data: exif.Data) -> bytes:
+    """The bytes of a tag, whatever type it says that they are; empty if it is not there."""
+    found = page.tags.get(tag)
+    return (
+        b"" if found is None else data[found.valueoffset : found.valueoffset + found.valuebytecount]
+    )
 
 
 def _bytes(value: Any) -> bytes:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
-from keras_colorize.images import exif
+from keras_colorize.images import exif, iptc
 from keras_colorize.images.arrays import to_uint8
 from keras_colorize.images.formats import (
     KIND_OF_SUFFIX,
@@ -169,6 +169,7 @@ def _encode_jpeg(pixels: np.ndarray, metadata: Metadata, quality: int) -> bytes:
     segments = [
         (0xE1, EXIF_MARK, metadata.exif),
         (0xE1, XMP_MARK, metadata.xmp),
+        (0xED, iptc.MARK, iptc.as_resources(metadata.iptc) if metadata.iptc else b""),
         (0xFE, b"", metadata.comment.encode()),
     ]
     for marker, mark, body in segments:
@@ -228,6 +229,8 @@ def write_tiff_page(writer: "tifffile.TiffWriter", pixels: np.ndarray, metadata:
         tags.append((0x010E, 2, len(description), description, True))
     if metadata.xmp:
         tags.append((700, 1, len(metadata.xmp), metadata.xmp, True))
+    if metadata.iptc:
+        tags.append((33723, 7, len(metadata.iptc), metadata.iptc, True))
     writer.write(
         pixels,
         photometric="rgb",
