@@ -12,7 +12,7 @@ from keras_colorize import pretrained
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.generators import Generator, resolve
 from keras_colorize.images import RgbImage, read_image, write_image
-from keras_colorize.inference.budget import decoded_bytes
+from keras_colorize.inference.budget import memory
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
 from keras_colorize.inference.single import Options, write
@@ -110,7 +110,7 @@ class Results:
 
 
 def _read(file: Path) -> RgbImage:
-    decoded_bytes(file, pages=1)  # What is too large is refused.
+    memory(file, Path("result.png"), pages=1)  # What is too large is refused.
     return read_image(file)
 
 

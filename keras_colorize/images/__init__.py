@@ -18,19 +18,23 @@ from keras_colorize.images.formats import (
     content_suffix,
     readable_suffixes,
 )
+from keras_colorize.images.memory import MAX_MEMORY, Needs, check_reading, needs
 from keras_colorize.images.pages import count_pages, frame_durations, write_pages
-from keras_colorize.images.reading import read_image, read_image_size, read_rgb
+from keras_colorize.images.reading import read_image, read_image_size, read_pages, read_rgb
 from keras_colorize.images.rgb_image import Metadata, RgbImage
 from keras_colorize.images.writing import JPEG_QUALITY, encode_image, write_image
 
 __all__ = [
     "JPEG_QUALITY",
+    "MAX_MEMORY",
     "MAX_PIXELS",
     "MAX_SIDE",
     "SUFFIXES",
     "WRITTEN_SUFFIXES",
     "Metadata",
+    "Needs",
     "RgbImage",
+    "check_reading",
     "content_suffix",
     "count_pages",
     "encode_image",
@@ -38,8 +42,10 @@ __all__ = [
     "frame_durations",
     "image_grid",
     "is_gray",
+    "needs",
     "read_image",
     "read_image_size",
+    "read_pages",
     "read_rgb",
     "readable_suffixes",
     "square_thumbnail",

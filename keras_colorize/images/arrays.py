@@ -20,12 +20,36 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     return cv2.convertScaleAbs(pixels, alpha=1 / 257)
 
 
+def stretched(samples: np.ndarray, low: float, high: float, bits: int) -> np.ndarray:
+    """Stretches numbers so that `low` becomes 0 and `high` the most of 8 or 16 bits.
+
+    Args:
+        samples: numbers of any type and shape; what is not finite becomes 0.
+        low: a number that becomes 0, as all below.
+        high: a number that becomes 255 or 65535, as all above.
+        bits: 8 or 16.
+
+    Returns:
+        uint8 or uint16, the same shape.
+    """
+    result = np.empty(samples.shape, np.uint8 if bits == 8 else np.uint16)
+    most = 2**bits - 1
+    scale = most / max(float(high) - float(low), 1e-300)
+    for rows in strips(samples.shape):
+        values = (samples[rows].astype(np.float64) - float(low)) * scale
+        result[rows] = np.rint(np.clip(np.nan_to_num(values), 0, most))
+    return result
+
+
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns an array of rows upright, by its EXIF orientation; 1 or an unknown one: as is."""
+    """Turns an array of rows upright, by its EXIF orientation; 1 or an unknown one: as is.
+
+    The array is given up: it may be overwritten.
+    """
     if orientation in (5, 6, 7, 8):
         pixels = cv2.transpose(pixels)
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return pixels if flip is None else cv2.flip(pixels, flip)
+    return pixels if flip is None else cv2.flip(pixels, flip, pixels)
 
 
 def strips(shape: Sequence[int]) -> list[slice]:

@@ -31,6 +31,7 @@ class Decoded:
     damage: str = ""
     exif: bytes = b""
     xmp: bytes = b""
+    iptc: bytes = b""
     dpi: tuple[float, float] | None = None
     comment: str = ""
     text: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Decoded:
         metadata = Metadata(
             exif=exif.cleaned(self.exif) if self.exif else b"",
             xmp=exif.upright_xmp(self.xmp),
+            iptc=self.iptc,
             dpi=dpi[::-1] if dpi and self.orientation >= 5 else dpi,
             comment=self.comment,
             text=self.text,

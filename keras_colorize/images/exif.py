@@ -8,6 +8,7 @@ Reference:
 """
 
 import contextlib
+import mmap
 import re
 import struct
 from dataclasses import dataclass
@@ -39,13 +40,16 @@ class Entry:
 
 Directory = dict[int, Entry]
 
+Data = bytes | mmap.mmap
+"""A TIFF structure, in memory or in a file."""
 
-def byte_order(data: bytes) -> Literal["<", ">"]:
+
+def byte_order(data: Data) -> Literal["<", ">"]:
     """`struct`'s sign for the byte order of a TIFF structure."""
     return ">" if data[:2] == b"MM" else "<"
 
 
-def read_directory(data: bytes, offset: int) -> tuple[Directory, int]:
+def read_directory(data: Data, offset: int) -> tuple[Directory, int]:
     """Reads the directory at `offset`, and the place of its pointer to the next one.
 
     Entries that lead out of the data are left out.
@@ -65,13 +69,13 @@ def read_directory(data: bytes, offset: int) -> tuple[Directory, int]:
     return entries, offset + 2 + 12 * count
 
 
-def first_directory(data: bytes) -> tuple[Directory, int]:
+def first_directory(data: Data) -> tuple[Directory, int]:
     """Reads the main directory of a TIFF structure, as `read_directory`."""
     (offset,) = struct.unpack_from(byte_order(data) + "I", data, 4)
     return read_directory(data, offset)
 
 
-def number(data: bytes, directory: Directory, tag: int) -> int | None:
+def number(data: Data, directory: Directory, tag: int) -> int | None:
     """The first value of a tag of whole numbers."""
     entry = directory.get(tag)
     if entry is None or entry.type not in (_SHORT, _LONG) or not entry.count:
@@ -142,7 +146,7 @@ def upright_xmp(xmp: bytes) -> bytes:
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
-def from_tiff(tiff: bytes, offset: int) -> bytes:
+def from_tiff(tiff: Data, offset: int) -> bytes:
     """Builds EXIF data of the directory at `offset` of a TIFF file.
 
     Returns:

@@ -5,13 +5,13 @@ Reference:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import simplejpeg
 
-from keras_colorize.images import exif
+from keras_colorize.images import exif, iptc
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size
 from keras_colorize.images.opening import RefusedError
@@ -23,7 +23,7 @@ _END = b"\xff\xd9"
 _START_OF_SCAN, _HUFFMAN_TABLES, _COMMENT = 0xDA, 0xC4, 0xFE
 _FRAMES = {*range(0xC0, 0xD0)} - {_HUFFMAN_TABLES, 0xC8, 0xCC}
 _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
-_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_APP0, _APP1, _APP2, _APP13, _APP14 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 
 # Complaints about files in which every pixel is there.
 _HARMLESS = re.compile(
@@ -48,10 +48,16 @@ class Header:
     profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    iptc: bytes = b""
     dpi: tuple[float, float] | None = None
     comment: str = ""
     is_adobe: bool = False
     huffman: dict[int, bytes] = field(default_factory=dict)  # Class and number -> symbols.
+
+    @property
+    def is_buffered(self) -> bool:
+        """Whether all coefficients are in memory at a time, as those of several scans."""
+        return self.frame not in _BASELINE or self.luma < 0
 
 
 def _segments(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
@@ -82,7 +88,7 @@ def read_header(data: bytes) -> Header:
         RefusedError: the file ends before, or the image is of a kind that is not read.
     """
     header = Header()
-    profile = []
+    profile, resources = [], b""
     for marker, start, end in _segments(data, 2):
         body = data[start:end]
         if marker == _APP0 and body[:5] == b"JFIF\0" and len(body) >= 12:
@@ -96,6 +102,8 @@ def read_header(data: bytes) -> Header:
             header.xmp = header.xmp or body[len(XMP_MARK) :]
         elif marker == _APP2 and body.startswith(_ICC_MARK):
             profile.append(body[len(_ICC_MARK) :])
+        elif marker == _APP13 and body.startswith(iptc.MARK):
+            resources += body[len(iptc.MARK) :]
         elif marker == _APP14 and body.startswith(b"Adobe"):
             header.is_adobe = True
         elif marker == _COMMENT and not header.comment:
@@ -109,7 +117,10 @@ def read_header(data: bytes) -> Header:
             header.scan = end
             if body[:1] == bytes([header.components]) and len(body) > 2:
                 header.luma = 0x10 | body[2] & 15
+    header.iptc = iptc.from_resources(resources)
     header.profile = b"".join(part[2:] for part in sorted(profile))  # Number, count, bytes.
+    if not header.frame:
+        raise RefusedError("JPEG of another kind (JPEG-LS?), or damaged: its frame is missing")
     if header.precision != 8:
         raise RefusedError(f"JPEG of {header.precision} bits a channel; of 8 bits it is read")
     if header.components not in (1, 3, 4):
@@ -117,13 +128,17 @@ def read_header(data: bytes) -> Header:
     return header
 
 
-def decode(data: bytes, max_pixels: int, allow_damaged: bool) -> Decoded:
-    """Decodes a JPEG file.
+def decode(
+    data: bytes, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
+    """Decodes a JPEG file, which has page 0 alone.
 
     Raises:
         RefusedError: it is of a kind that is not read; or it is damaged and that is not allowed, or
             nothing can be read.
     """
+    if list(pages) != [0]:
+        raise RefusedError("it has no page 2")
     header = read_header(data)
     check_size(header.width, header.height, max_pixels)
     damage = "damaged: a part of its data is missing or wrong"
@@ -141,13 +156,14 @@ def decode(data: bytes, max_pixels: int, allow_damaged: bool) -> Decoded:
         damage = ""
     if header.components == 4 and header.is_adobe:
         np.subtract(255, samples, out=samples)  # Adobe's programs store paper as ink.
-    return Decoded(
+    yield Decoded(
         samples,
         profile=header.profile,
         orientation=exif.orientation(header.exif, header.xmp) if header.exif or header.xmp else 1,
         damage=damage,
         exif=header.exif,
         xmp=header.xmp,
+        iptc=header.iptc,
         dpi=header.dpi,
         comment=header.comment,
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageCms
 
-from keras_colorize.images.arrays import to_uint8
+from keras_colorize.images.arrays import strips, to_uint8
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601.
 _FULL_RANGE = (0, 255, 128, 255, 128, 255)
@@ -27,25 +27,29 @@ def lab_to_srgb(lab: np.ndarray, bits: int, *, is_signed: bool) -> np.ndarray:
     """
     import imagecodecs
 
-    encoded = np.empty(lab.shape, np.uint16)
-    encoded[..., 0] = lab[..., 0].astype(np.uint32) * (65535 // (2**bits - 1))
-    ab = lab[..., 1:]
-    if is_signed:
-        ab = ab ^ ab.dtype.type(2 ** (bits - 1))
-    # 16 bits of TIFF are 8 bits with a fraction.
-    encoded[..., 1:] = np.minimum(np.rint(ab.astype(np.float64) * (257 / 2 ** (bits - 8))), 65535)
     profiles = [ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")]
     source, target = (ImageCms.ImageCmsProfile(profile).tobytes() for profile in profiles)
-    rgb = imagecodecs.cms_transform(
-        encoded,
-        source,
-        target,
-        colorspace="lab",
-        outcolorspace="rgb",
-        outdtype="uint16",
-        intent=int(ImageCms.Intent.RELATIVE_COLORIMETRIC),
-    )
-    return to_uint8(rgb) if bits == 8 else rgb
+    result = np.empty_like(lab)
+    for rows in strips(lab.shape):
+        strip = lab[rows]
+        encoded = np.empty(strip.shape, np.uint16)
+        encoded[..., 0] = strip[..., 0].astype(np.uint32) * (65535 // (2**bits - 1))
+        ab = strip[..., 1:]
+        if is_signed:
+            ab = ab ^ ab.dtype.type(2 ** (bits - 1))
+        # 16 bits of TIFF are 8 bits with a fraction.
+        encoded[..., 1:] = np.minimum(np.rint(ab * (257 / 2 ** (bits - 8))), 65535)
+        rgb = imagecodecs.cms_transform(
+            encoded,
+            source,
+            target,
+            colorspace="lab",
+            outcolorspace="rgb",
+            outdtype="uint16",
+            intent=int(ImageCms.Intent.RELATIVE_COLORIMETRIC),
+        )
+        result[rows] = to_uint8(rgb) if bits == 8 else rgb
+    return result
 
 
 def ycbcr_to_rgb(

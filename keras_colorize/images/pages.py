@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def frame_durations(path: Path | str) -> list[int]:
         kind = kind_of(start)
         if kind not in _ANIMATED:
             return [0] * count_pages(path)
-        image = open_image(kind, stream)
+        image = open_image(kind, io.BytesIO(stream.read()))  # Whose frames it seeks back and forth.
         durations = []
         for frame in range(getattr(image, "n_frames", 1)):
             image.seek(frame)
@@ -118,7 +119,7 @@ def _write_tiff(path: Path, images: Iterable[RgbImage]) -> None:
     with whole_file(path) as beside, tifffile.TiffWriter(beside) as writer:
         for image in images:
             metadata = image.metadata or Metadata()
-            kept = Metadata(xmp=metadata.xmp, dpi=metadata.dpi, comment=metadata.comment)
+            kept = replace(metadata, exif=b"")
             write_tiff_page(writer, join(image.rgb, image.alpha), kept)
 
 

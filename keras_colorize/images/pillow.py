@@ -2,13 +2,14 @@
 
 import importlib
 import re
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
-from keras_colorize.images import exif
+from keras_colorize.images import cicp, exif, jpeg2000, jpeg_xl
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size, require_plugin
 from keras_colorize.images.jpeg import EXIF_MARK
@@ -20,16 +21,16 @@ _CLASSES = {
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
     "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
     "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "GIF": ("keras_colorize.images.gif", "GifFile"),
     "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIF": ("pillow_heif.as_plugin", "HeifImageFile"),
     "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
 }
 _STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-# Of the size header of JPEG XL.
-_JXL_SIDE_BITS = (9, 13, 18, 30)
-_JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+# ISO/IEC 14496-12, 12.1.5: a box that tells colors by numbers, among the first of a file.
+_NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
+_METADATA = 2**20
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 
@@ -45,41 +46,50 @@ def open_image(kind: str, stream: BinaryIO) -> ImageFile.ImageFile:
     return getattr(importlib.import_module(module), name)(stream)
 
 
-def decode(kind: str, stream: BinaryIO, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:
-    """Decodes a frame of a file.
+def decode(
+    kind: str, stream: BinaryIO, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
+    """Decodes frames of a file, by ascending numbers.
 
     Raises:
         RefusedError: it cannot be read.
     """
     if kind == "JXL":  # Whose plugin decodes when it opens.
-        check_size(*_jxl_size(stream.read(2**16)), max_pixels)
+        check_size(*jpeg_xl.size(stream.read(2**16)), max_pixels)
         stream.seek(0)
     image = open_image(kind, stream)
     check_size(*image.size, max_pixels)
-    samples, alpha, damage = decode_frame(image, page, allow_damaged)
-    info = image.info
-    exif_data = info.get("exif") or b""
-    exif_data = exif_data.removeprefix(EXIF_MARK)
-    xmp = _bytes(info.get("xmp") or b"")
+    profile = image.info.get("icc_profile") or _profile(kind, stream)
+    bits = jpeg2000.deep_bits(stream) if kind == "JPEG2000" else 0
     is_turned = kind == "HEIF" or (kind == "JXL" and not getattr(image, "jpeg", False))
-    comment, dpi = info.get("comment", b""), info.get("dpi")
-    return Decoded(
-        samples,
-        alpha,
-        profile=info.get("icc_profile") or b"",
-        orientation=1 if is_turned else exif.orientation(exif_data, xmp),
-        damage=damage,
-        exif=exif_data,
-        xmp=xmp,
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
-        comment=_bytes(comment).decode(errors="replace"),
-    )
+    for page in pages:
+        if bits and not page:
+            samples, alpha = jpeg2000.decode(stream, bits, image.mode in ("LA", "RGBA"))
+            damage = ""
+        else:
+            samples, alpha, damage = decode_frame(image, page, allow_damaged)
+        info = image.info
+        exif_data = info.get("exif") or b""
+        exif_data = exif_data.removeprefix(EXIF_MARK)
+        xmp = jpeg_xl.xmp(stream) if kind == "JXL" else _bytes(info.get("xmp") or b"")
+        comment, dpi = info.get("comment", b""), info.get("dpi")
+        yield Decoded(
+            samples,
+            alpha,
+            profile=profile,
+            orientation=1 if is_turned else exif.orientation(exif_data, xmp),
+            damage=damage,
+            exif=exif_data,
+            xmp=xmp,
+            dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
+            comment=_bytes(comment).decode(errors="replace"),
+        )
 
 
 def image_size(kind: str, stream: BinaryIO) -> tuple[int, int]:
     """Reads width and height from the header of a file of a kind."""
     if kind == "JXL":
-        return _jxl_size(stream.read(2**16))
+        return jpeg_xl.size(stream.read(2**16))
     return open_image(kind, stream).size
 
 
@@ -138,36 +148,19 @@ def _samples(image: Image.Image, gray_bits: int) -> tuple[np.ndarray, np.ndarray
     return np.array(image), None
 
 
+def _profile(kind: str, stream: BinaryIO) -> bytes:
+    """The profile that the numbers of an AVIF or HEIC file stand for; empty: sRGB."""
+    if kind not in ("AVIF", "HEIF"):
+        return b""
+    stream.seek(0)
+    numbers = _NCLX.search(stream.read(_METADATA))
+    if numbers is None:
+        return b""
+    primaries, curve = (int.from_bytes(number) for number in numbers.groups())
+    # Encoders call sRGB by the number of BT.709, or leave it out.
+    curve = cicp.SRGB if curve in (cicp.UNSPECIFIED, *cicp.BT709) else curve
+    return cicp.profile(primaries, curve) or b""
+
+
 def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
-
-
-def _jxl_size(start: bytes) -> tuple[int, int]:
-    """Width and height of a JPEG XL file.
-
-    Reference:
-        ISO/IEC 18181-1, annex D (size header); 18181-2 (boxes).
-    """
-    at = 0
-    if not start.startswith(b"\xff\x0a"):
-        box = re.search(rb"jxlc\xff\x0a|jxlp....\xff\x0a", start, re.DOTALL)
-        if box is None:
-            raise RefusedError("damaged: its size is missing")
-        at = box.end() - 2
-    bits = int.from_bytes(start[at + 2 : at + 14], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value, bits = bits & (1 << count) - 1, bits >> count
-        return value
-
-    def side() -> int:
-        return 8 * (1 + take(5)) if is_small else 1 + take(_JXL_SIDE_BITS[take(2)])
-
-    is_small = take(1)
-    height = side()
-    ratio = take(3)
-    if not ratio:
-        return side(), height
-    numerator, denominator = _JXL_RATIOS[ratio - 1]
-    return height * numerator // denominator, height

@@ -1,18 +1,19 @@
 """PNG files: what Pillow leaves out, which is colors without a profile and 16 bits.
 
 Reference:
-    Portable Network Graphics, third edition (W3C, 2025); ITU-T H.273 for the numbers of cICP.
+    Portable Network Graphics, third edition (W3C, 2025).
 """
 
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from keras_colorize.icc import Point, rgb_profile
-from keras_colorize.images import exif
+from keras_colorize.icc import rgb_profile
+from keras_colorize.images import cicp, exif
+from keras_colorize.images.cicp import D65, SRGB_CURVE, SRGB_PRIMARIES
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size
 from keras_colorize.images.jpeg import EXIF_MARK
@@ -22,9 +23,11 @@ from keras_colorize.images.pillow import XMP_KEYWORD, decode_frame, open_image
 Chunk = tuple[bytes, bytes, memoryview]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIZE_AT = 16
 _LONGEST_TEXT = 2**20
 _LONGEST_PROFILE = 2**24
 _NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PIXELS = (b"IDAT", b"fdAT")
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # Of each color type, palettes aside.
 # The passes of interlacing: first column and row, step in columns and rows.
 _ADAM7 = (
@@ -34,35 +37,13 @@ _ADAM7 = (
 
 INCHES = 39.3701  # In a meter.
 
-_D65: Point = (0.3127, 0.3290)
-_SRGB_PRIMARIES: tuple[Point, Point, Point] = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
-# Of each number in cICP, white and primaries; and tone curves as `rgb_profile` takes them.
-_PRIMARIES: dict[int, tuple[Point, tuple[Point, Point, Point]]] = {
-    1: (_D65, _SRGB_PRIMARIES),
-    4: ((0.310, 0.316), ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08))),
-    5: (_D65, ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))),
-    6: (_D65, ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))),
-    7: (_D65, ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))),
-    9: (_D65, ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))),
-    11: ((0.314, 0.351), ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
-    12: (_D65, ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
-}
-_CURVES: dict[int, tuple[float, ...]] = {
-    **dict.fromkeys((1, 6, 14, 15), _BT709_CURVE),
-    4: (2.2,),
-    5: (2.8,),
-    8: (1.0,),
-    13: _SRGB_CURVE,
-}
-_HDR = {16: "PQ", 18: "HLG"}
-
 # A gamma this near to 1/2.2 stands for sRGB's curve, as programs write it; so with primaries.
 _GAMMA_TOLERANCE, _PRIMARIES_TOLERANCE = 0.05, 0.005
 
 
-def decode(data: bytes, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:
+def decode(
+    data: bytes, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
     """Decodes a PNG file; page 0 is its default image, the others are frames of its animation.
 
     Raises:
@@ -72,47 +53,72 @@ def decode(data: bytes, page: int, max_pixels: int, allow_damaged: bool) -> Deco
     found: dict[bytes, bytes] = {}
     for kind, body, _ in chunks:
         found.setdefault(kind, body)
-    if page == 0 and not found.keys() <= _NEEDED:
-        # Pillow would refuse the image for a broken one of the others, or show its animation.
-        data = SIGNATURE + b"".join(whole for kind, _, whole in chunks if kind in _NEEDED)
-    image = open_image("PNG", io.BytesIO(data))
-    check_size(*image.size, max_pixels)
-    bits, color_type = data[24], data[25]
-    if bits == 16 and page == 0 and color_type in _CHANNELS:
-        packed = b"".join(body for kind, body, _ in chunks if kind == b"IDAT")
-        samples, alpha, damage = _decode_16_bits(found, packed, allow_damaged)
-    else:
-        gray_bits = bits if color_type == 0 else 8
-        samples, alpha, damage = decode_frame(image, page, allow_damaged, gray_bits)
+    width, height = struct.unpack_from(">II", data, _SIZE_AT)
+    check_size(width, height, max_pixels)
+    profile = _profile(found)
     text = _texts(chunks)
     exif_data = found.get(b"eXIf", b"") or _exif_as_text(text)
     xmp = text.pop(XMP_KEYWORD, "").encode()
-    return Decoded(
-        samples,
-        alpha,
-        profile=_profile(found),
-        orientation=exif.orientation(exif_data, xmp) if exif_data or xmp else 1,
-        damage=damage,
-        exif=exif_data,
-        xmp=xmp,
-        dpi=_dpi(found.get(b"pHYs", b"")),
-        text={key: value for key, value in text.items() if not key.startswith("Raw profile")},
-    )
+    animation = None
+    for page in pages:
+        if page:
+            animation = animation or open_image("PNG", io.BytesIO(data))
+            samples, alpha, damage = decode_frame(animation, page, allow_damaged)
+        else:
+            samples, alpha, damage = _decode_still(data, chunks, found, allow_damaged)
+        yield Decoded(
+            samples,
+            alpha,
+            profile=profile,
+            orientation=exif.orientation(exif_data, xmp) if exif_data or xmp else 1,
+            damage=damage,
+            exif=exif_data,
+            xmp=xmp,
+            dpi=_dpi(found.get(b"pHYs", b"")),
+            text={key: value for key, value in text.items() if not key.startswith("Raw profile")},
+        )
+
+
+def _decode_still(
+    data: bytes, chunks: Sequence[Chunk], found: dict[bytes, bytes], allow_damaged: bool
+) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Decodes the image that is no frame of an animation; results as of `decode_frame`."""
+    bits, color_type = data[24], data[25]
+    if bits == 16 and color_type in _CHANNELS:
+        packed = b"".join(_body(whole) for kind, _, whole in chunks if kind == b"IDAT")
+        return _decode_16_bits(found, packed, allow_damaged)
+    if not found.keys() <= _NEEDED:
+        # Pillow would refuse the image for a broken one of the others, or show its animation.
+        data = SIGNATURE + b"".join(whole for kind, _, whole in chunks if kind in _NEEDED)
+    gray_bits = bits if color_type == 0 else 8
+    return decode_frame(open_image("PNG", io.BytesIO(data)), 0, allow_damaged, gray_bits)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     """A chunk as it stands in a file."""
-    checksum = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+    return struct.pack(">I", len(body)) + kind + body + _checksum(kind, body)
+
+
+def _checksum(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """Kind and content of each chunk, and all of it; the last may be cut off."""
+    """Kind and content of each chunk, and all of it; the last may be cut off.
+
+    Pixels are left out of the contents, which are copies.
+    """
     at, view = len(SIGNATURE), memoryview(data)
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4])
-        yield data[at + 4 : at + 8], data[at + 8 : end - 4], view[at:end]
+        kind = data[at + 4 : at + 8]
+        yield kind, b"" if kind in _PIXELS else data[at + 8 : end - 4], view[at:end]
         at = end
+
+
+def _body(whole: memoryview) -> memoryview:
+    """The content of a chunk that may be cut off."""
+    return whole[8 : 8 + int.from_bytes(whole[:4])]
 
 
 def _texts(chunks: Iterable[Chunk]) -> dict[str, str]:
@@ -157,12 +163,11 @@ def _dpi(body: bytes) -> tuple[float, float] | None:
 
 def _profile(found: dict[bytes, bytes]) -> bytes:
     """The profile by the first of cICP, iCCP, sRGB, gAMA and cHRM that is there; empty: sRGB."""
-    cicp = found.get(b"cICP", b"")
-    if len(cicp) == 4 and cicp[0] in _PRIMARIES and cicp[2:] == b"\0\1":
-        if cicp[1] in _HDR:
-            raise RefusedError(f"HDR colors ({_HDR[cicp[1]]}); convert it to SDR first")
-        if cicp[1] in _CURVES:
-            return rgb_profile(*_PRIMARIES[cicp[0]], _CURVES[cicp[1]])
+    numbers = found.get(b"cICP", b"")
+    if len(numbers) == 4 and numbers[2:] == b"\0\1":
+        profile = cicp.profile(numbers[0], numbers[1])
+        if profile is not None:
+            return profile
     if b"iCCP" in found:
         try:
             packed = found[b"iCCP"].partition(b"\0")[2][1:]
@@ -172,15 +177,15 @@ def _profile(found: dict[bytes, bytes]) -> bytes:
     if b"sRGB" in found:
         return b""
     gamma = int.from_bytes(found.get(b"gAMA", b"")[:4]) / 1e5
-    curve = (1 / gamma,) if gamma and abs(gamma * 2.2 - 1) > _GAMMA_TOLERANCE else _SRGB_CURVE
-    white, primaries = _D65, _SRGB_PRIMARIES
+    curve = (1 / gamma,) if gamma and abs(gamma * 2.2 - 1) > _GAMMA_TOLERANCE else SRGB_CURVE
+    white, primaries = D65, SRGB_PRIMARIES
     if len(found.get(b"cHRM", b"")) == 32:
         values = np.frombuffer(found[b"cHRM"], ">u4").reshape(4, 2) / 1e5
-        is_near = np.abs(values - (_D65, *_SRGB_PRIMARIES)).max() <= _PRIMARIES_TOLERANCE
+        is_near = np.abs(values - (D65, *SRGB_PRIMARIES)).max() <= _PRIMARIES_TOLERANCE
         if not is_near and values[:, 1].all():
             white, red, green, blue = ((x, y) for x, y in values.tolist())
             primaries = (red, green, blue)
-    if curve is _SRGB_CURVE and primaries is _SRGB_PRIMARIES:
+    if curve is SRGB_CURVE and primaries is SRGB_PRIMARIES:
         return b""
     try:
         return rgb_profile(white, primaries, curve)
@@ -208,14 +213,16 @@ def _decode_16_bits(
     unpacked, damage = _inflate(packed, size)
     if damage and not allow_damaged:
         raise RefusedError(damage)
-    unpacked = unpacked.ljust(size, b"\0")
+    filtered = memoryview(unpacked.ljust(size, b"\0"))
+    del unpacked
     samples = np.empty((height, width, channels), np.uint16)
     start = 0
     for place, columns, rows, length in passes:
-        part = unpacked[start : start + length]
+        part = filtered[start : start + length]
         pixels = _decode_pass(columns, rows, header[8:10], part)
         samples[place] = pixels.reshape(rows, columns, channels)
         start += length
+    del filtered, part, pixels
     alpha = None
     if header[9] in (4, 6):
         alpha, samples = samples[..., -1].copy(), samples[..., :-1]
@@ -226,13 +233,19 @@ def _decode_16_bits(
     return np.ascontiguousarray(samples), alpha, damage
 
 
-def _decode_pass(width: int, height: int, depth_and_color: bytes, unpacked: bytes) -> np.ndarray:
+def _decode_pass(
+    width: int, height: int, depth_and_color: bytes, unpacked: memoryview
+) -> np.ndarray:
     """Decodes rows of 16 bits that are already decompressed."""
     import imagecodecs
 
-    header = struct.pack(">II", width, height) + depth_and_color + bytes(3)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(unpacked, 0)), (b"IEND", b""))
-    return imagecodecs.png_decode(SIGNATURE + b"".join(chunk(*part) for part in parts))
+    header = chunk(b"IHDR", struct.pack(">II", width, height) + depth_and_color + bytes(3))
+    packed = zlib.compress(unpacked, 0)
+    # Not by `chunk`, which would copy all of it twice.
+    parts = struct.pack(">I", len(packed)), b"IDAT", packed, _checksum(b"IDAT", packed)
+    data = b"".join([SIGNATURE, header, *parts, chunk(b"IEND", b"")])
+    del packed, parts
+    return imagecodecs.png_decode(data)
 
 
 def _inflate(packed: bytes, size: int) -> tuple[bytes, str]:

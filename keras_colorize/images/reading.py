@@ -1,10 +1,12 @@
 """Reading image files of every kind."""
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -38,7 +40,8 @@ def read_rgb(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> np.
     Raises:
         ColorizeError: the file is missing, damaged, too large or of another kind.
     """
-    return on_white(_read(source, max_pixels=max_pixels))
+    (picture,) = _read(source, max_pixels=max_pixels)
+    return on_white(picture)
 
 
 def read_image(
@@ -64,20 +67,41 @@ def read_image(
         ColorizeError: the file is missing, damaged, too large or of another kind, or has no such
             page.
     """
-    return _read(source, page=page, allow_damaged=allow_damaged, with_metadata=True)
+    (picture,) = read_pages(source, [page], allow_damaged=allow_damaged)
+    return picture
+
+
+def read_pages(
+    source: Path | str | bytes, pages: Iterable[int], *, allow_damaged: bool = False
+) -> Iterator[RgbImage]:
+    """Reads pages or frames one after the other; the file is opened and read once.
+
+    Args:
+        source: path of an image file, or its bytes.
+        pages: their numbers, ascending.
+        allow_damaged: as for `read_image`.
+
+    Yields:
+        The images.
+
+    Raises:
+        ColorizeError: as `read_image`.
+    """
+    return _read(source, pages, allow_damaged=allow_damaged, with_metadata=True)
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
     """Reads the width and height, in pixels as stored, from the header of an image file.
 
     Raises:
-        ColorizeError: as `read_image`, as far as the header shows it.
+        ColorizeError: as `read_image`, as far as the header tells.
     """
     with named_errors(path):
         with open_stream(path) as (file, start):
             kind = kind_of(start)
             if kind == "JPEG":
-                size = _jpeg_size(file)
+                header = jpeg_header(file)
+                size = header.width, header.height
             elif kind == "TIFF":
                 with tiff.open_tiff(file) as opened:
                     page = next(tiff.pages(opened))
@@ -88,57 +112,52 @@ def read_image_size(path: Path) -> tuple[int, int]:
         return size
 
 
-def read_file(source: Path | str | bytes) -> tuple[str, bytes]:
-    """The kind of an image file and its bytes.
-
-    Raises:
-        RefusedError: it is no image.
-        OSError: it cannot be read.
-    """
+@contextlib.contextmanager
+def opened(source: Path | str | bytes) -> Iterator[tuple[str, BinaryIO]]:
+    """The kind of an image file, and the file from its first byte on."""
     if isinstance(source, bytes):
-        return kind_of(source[:START]), source
-    descriptor = open_file(source)
+        yield kind_of(source[:START]), io.BytesIO(source)
+        return
     # Neither a buffer nor pathlib: both are slow for many small files.
-    with io.FileIO(descriptor) as file:
-        kind = kind_of(os.pread(descriptor, START, 0))
-        return kind, file.readall()
+    with io.FileIO(source, opener=lambda path, _: open_file(path)) as file:
+        yield kind_of(os.pread(file.fileno(), START, 0)), cast(BinaryIO, file)
 
 
 def _read(
     source: Path | str | bytes,
+    pages: Iterable[int] = (0,),
     *,
-    page: int = 0,
     max_pixels: int = MAX_PIXELS,
     allow_damaged: bool = False,
     with_metadata: bool = False,
-) -> RgbImage:
-    with named_errors(source):
-        decoded = _decode(*read_file(source), page, max_pixels, allow_damaged)
-        if decoded.damage:
-            warnings.warn(
-                f"{name_of(source)}: {decoded.damage}; what can be read of it is used",
-                stacklevel=3,
-            )
-        return decoded.image(with_metadata)
+) -> Iterator[RgbImage]:
+    with named_errors(source), opened(source) as (kind, file):
+        for decoded in _decode(kind, file, pages, max_pixels, allow_damaged):
+            if decoded.damage:
+                warnings.warn(
+                    f"{name_of(source)}: {decoded.damage}; what can be read of it is used",
+                    stacklevel=3,
+                )
+            yield decoded.image(with_metadata)
 
 
-def _decode(kind: str, data: bytes, page: int, max_pixels: int, allow_damaged: bool) -> Decoded:
-    if kind == "JPEG":
-        if page:
-            raise RefusedError(f"it has no page {page + 1}")
-        return jpeg.decode(data, max_pixels, allow_damaged)
+def _decode(
+    kind: str, file: BinaryIO, pages: Iterable[int], max_pixels: int, allow_damaged: bool
+) -> Iterator[Decoded]:
     if kind == "TIFF":
-        return tiff.decode(data, page, max_pixels)
+        return tiff.decode(file, pages, max_pixels)
+    data = file.read()
+    if kind == "JPEG":
+        return jpeg.decode(data, pages, max_pixels, allow_damaged)
     if kind == "PNG":
-        return png.decode(data, page, max_pixels, allow_damaged)
-    return pillow.decode(kind, io.BytesIO(data), page, max_pixels, allow_damaged)
+        return png.decode(data, pages, max_pixels, allow_damaged)
+    return pillow.decode(kind, io.BytesIO(data), pages, max_pixels, allow_damaged)
 
 
-def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
-    """The size of a JPEG, whose header may hold much before it."""
+def jpeg_header(file: BinaryIO) -> jpeg.Header:
+    """The header of a JPEG file, which may hold much before it."""
     start = file.read(_HEADER)
     try:
-        header = jpeg.read_header(start)
+        return jpeg.read_header(start)
     except RefusedError:
-        header = jpeg.read_header(start + file.read())
-    return header.width, header.height
+        return jpeg.read_header(start + file.read())

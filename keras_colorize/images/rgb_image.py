@@ -14,6 +14,7 @@ class Metadata:
         exif: EXIF data as a TIFF structure, which begins with its byte order; the orientation is
             1 and there is no thumbnail. Empty if there is none.
         xmp: XMP packet; empty if there is none.
+        iptc: IPTC data of a JPEG or TIFF (IIM records); empty if there are none.
         dpi: horizontal and vertical resolution, in pixels an inch.
         comment: the comment of a JPEG or GIF, the description of a TIFF.
         text: keywords and texts of a PNG.
@@ -21,6 +22,7 @@ class Metadata:
 
     exif: bytes = b""
     xmp: bytes = b""
+    iptc: bytes = b""
     dpi: tuple[float, float] | None = None
     comment: str = ""
     text: Mapping[str, str] = field(default_factory=dict)

@@ -4,16 +4,17 @@ Reference:
     TIFF, revision 6.0 (Adobe, 1992); sections are named below.
 """
 
+import contextlib
 import io
-import itertools
 import logging
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from keras_colorize.images import exif
-from keras_colorize.images.arrays import strips, to_uint8
+from keras_colorize.images import exif, iptc
+from keras_colorize.images.arrays import stretched, strips, to_uint8
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import MAX_PIXELS, check_size
 from keras_colorize.images.lab import lab_to_srgb, ycbcr_to_rgb
@@ -26,20 +27,21 @@ if TYPE_CHECKING:
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _EXTRA_SAMPLES, _INK_SET, _XMP, _COLOR_MAP = 338, 332, 700, 320
+_IPTC, _PHOTOSHOP = 33723, 34377
 _RESOLUTION = (282, 283, 296)
 _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _LAB, _ICC_LAB = (
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, YCBCR, _LAB, _ICC_LAB = (
     *range(7),
     8,
     9,
 )
 _CHANNELS = {
     **dict.fromkeys((_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _MASK), 1),
-    **dict.fromkeys((_RGB, _YCBCR, _LAB, _ICC_LAB), 3),
+    **dict.fromkeys((_RGB, YCBCR, _LAB, _ICC_LAB), 3),
     _CMYK: 4,
 }
-_JPEG_COMPRESSIONS = (6, 7)
+UNCOMPRESSED, _JPEG_COMPRESSIONS = 1, (6, 7)
 _UINT, _INT, _FLOAT = 1, 2, 3
 _REDUCED, _TRANSPARENCY_MASK = 1, 4  # Of NewSubfileType.
 _MOST_SAMPLES = 8  # A pixel, on average, of the largest image.
@@ -66,34 +68,49 @@ def pages(file: "tifffile.TiffFile") -> "Iterator[tifffile.TiffPage]":
         yield file.pages.first
 
 
-def decode(data: bytes, number: int, max_pixels: int) -> Decoded:
-    """Decodes a page of a TIFF file.
+def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterator[Decoded]:
+    """Decodes pages of a TIFF file, by ascending numbers.
 
     Whole numbers of up to 8 bits become uint8, those of more uint16, by the range that their bits
     have. Real numbers become uint16: those of 0..1 as they are, others by their own range, so
-    that the least value of the page is black and the greatest white.
+    that the least value of the page is black and the greatest white; so do signed whole numbers
+    of more than 16 bits.
 
     Raises:
         RefusedError: it cannot be read.
     """
-    with open_tiff(io.BytesIO(data)) as file:
-        page = next(itertools.islice(pages(file), number, None), None)
-        if page is None:
-            raise RefusedError(f"it has no page {number + 1}")
-        check_size(page.imagewidth, page.imagelength, max_pixels)
-        samples, alpha = _read(page)
-        tags = page.tags
-        turn = tags.valueof(exif.ORIENTATION)
-        return Decoded(
-            samples,
-            alpha,
-            profile=_bytes(page.iccprofile),
-            orientation=turn if turn in range(1, 9) else 1,
-            exif=b"" if file.is_bigtiff else exif.from_tiff(data, page.offset),
-            xmp=_bytes(tags.valueof(_XMP)),
-            dpi=_dpi(page),
-            comment=page.description,
-        )
+    with open_tiff(stream) as file, _buffer(stream) as data:
+        left = enumerate(pages(file))
+        for number in numbers:
+            page = next((page for place, page in left if place == number), None)
+            if page is None:
+                raise RefusedError(f"it has no page {number + 1}")
+            check_size(page.imagewidth, page.imagelength, max_pixels)
+            samples, alpha = _read(page)
+            tags = page.tags
+            turn = tags.valueof(exif.ORIENTATION)
+            yield Decoded(
+                samples,
+                alpha,
+                profile=_bytes(page.iccprofile),
+                orientation=turn if turn in range(1, 9) else 1,
+                exif=b"" if file.is_bigtiff else exif.from_tiff(data, page.offset),
+                xmp=_bytes(tags.valueof(_XMP)),
+                iptc=_stored(page, _IPTC, data)
+                or iptc.from_resources(_stored(page, _PHOTOSHOP, data)),
+                dpi=_dpi(page),
+                comment=page.description,
+            )
+
+
+@contextlib.contextmanager
+def _buffer(stream: BinaryIO) -> Iterator[exif.Data]:
+    """What a file holds, but in memory only as far as it is looked at."""
+    if isinstance(stream, io.BytesIO):
+        yield stream.getvalue()
+    else:
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
 
 
 def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
@@ -126,12 +143,14 @@ def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
     if photometric == _PALETTE:
         color, bits = _look_up(color[..., 0], page)
     elif photometric in (_LAB, _ICC_LAB):
+        if color.dtype not in (np.uint8, np.uint16):
+            raise RefusedError(f"TIFF of Lab in {color.dtype}; of 8 and 16 bits it is read")
         color = lab_to_srgb(color, bits, is_signed=photometric == _LAB)
     else:
         color = _scaled(color, bits)
     transparency = None
     if alpha_at:
-        transparency = _scaled(alpha, page.bitspersample)[..., 0]
+        transparency = np.ascontiguousarray(_scaled(alpha, page.bitspersample)[..., 0])
         if transparency.dtype != color.dtype:  # As of a palette.
             transparency = to_uint8(transparency)
     if photometric == _WHITE_IS_ZERO:
@@ -144,7 +163,7 @@ def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
 
 def _samples(page: "tifffile.TiffPage", photometric: int) -> np.ndarray:
     """The numbers of a page as they are stored, shape (H, W, channels)."""
-    if photometric == _YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS:
+    if photometric == YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS:
         return _ycbcr(page)
     if page.dtype is None:
         raise RefusedError("TIFF of channels of different or unusual depths; 1 to 64 bits are read")
@@ -181,26 +200,31 @@ def _alpha_channel(page: "tifffile.TiffPage", colors: int) -> tuple[int, bool]:
 
 def _scaled(samples: np.ndarray, bits: int) -> np.ndarray:
     """Stretches numbers of so many bits to all of uint8 or uint16."""
-    if samples.dtype.kind == "c":
+    kind = samples.dtype.kind
+    if kind == "c":
         raise RefusedError("TIFF of complex numbers, which is not read")
-    if samples.dtype.kind == "f":
-        finite = samples[np.isfinite(samples)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        if low >= 0 and high <= 1:
+    if kind == "f" or (kind == "i" and bits > 16):  # No image uses all of so many bits.
+        low, high = _range(samples)
+        if kind == "f" and low >= 0 and high <= 1:
             low, high = 0.0, 1.0
-    elif samples.dtype.kind == "i":
+        return stretched(samples, low, high, 16)
+    if kind == "i":
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     else:
         low, high = 0, 2**bits - 1
         if (bits, samples.dtype.itemsize) in ((8, 1), (16, 2)):
-            return samples.astype(samples.dtype.newbyteorder("="))
-    deepest = 255 if samples.dtype.kind != "f" and bits <= 8 else 65535
-    result = np.empty(samples.shape, np.uint8 if deepest == 255 else np.uint16)
-    scale = deepest / max(float(high) - float(low), 1e-300)
+            return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    return stretched(samples, low, high, 8 if bits <= 8 else 16)
+
+
+def _range(samples: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest finite number; 0 and 1 if there is none."""
+    low, high = np.inf, -np.inf
     for rows in strips(samples.shape):
-        values = (samples[rows].astype(np.float64) - float(low)) * scale
-        result[rows] = np.rint(np.clip(np.nan_to_num(values), 0, deepest))
-    return result
+        finite = samples[rows][np.isfinite(samples[rows])]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 1.0)
 
 
 def _look_up(indices: np.ndarray, page: "tifffile.TiffPage") -> tuple[np.ndarray, int]:
@@ -277,6 +301,14 @@ def _dpi(page: "tifffile.TiffPage") -> tuple[float, float] | None:
     except (TypeError, ZeroDivisionError):
         return None
     return dpi if min(dpi) > 0 else None
+
+
+def _stored(page: "tifffile.TiffPage", tag: int, data: exif.Data) -> bytes:
+    """The bytes of a tag, whatever type it says that they are; empty if it is not there."""
+    found = page.tags.get(tag)
+    return (
+        b"" if found is None else data[found.valueoffset : found.valueoffset + found.valuebytecount]
+    )
 
 
 def _bytes(value: Any) -> bytes:

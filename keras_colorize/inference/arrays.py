@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import read_image
+from keras_colorize.images import check_reading, needs, read_image
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
 
@@ -60,6 +60,7 @@ def colorize_array(
 def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     """An image in the machine's byte order, whatever holds it."""
     if isinstance(image, str | Path):
+        check_reading(image, needs(image))
         decoded = read_image(image)
         if decoded.alpha is None:
             return decoded.rgb

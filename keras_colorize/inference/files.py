@@ -2,7 +2,7 @@
 
 Reader threads decode, the calling thread runs the network on as many images as are ready, and
 writer threads color and encode. Files of several pages stay with their reader thread, which
-requests the colors of one page after the other. A budget of decoded bytes holds the memory.
+requests the colors of one page after the other. A budget of bytes bounds the memory.
 """
 
 import errno
@@ -26,11 +26,11 @@ from keras_colorize.images import (
     count_pages,
     frame_durations,
     is_gray,
-    read_image,
+    read_pages,
     write_pages,
 )
 from keras_colorize.inference import single
-from keras_colorize.inference.budget import BUDGET, SMALLEST, decoded_bytes
+from keras_colorize.inference.budget import BUDGET, SMALLEST, memory
 from keras_colorize.inference.plan import Plan, Summary
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
@@ -233,12 +233,12 @@ class _Pipeline:
     def _read(self, task: _Task) -> bool:
         """Reads an image and requests its colors; False: it is not finished yet."""
         pages = count_pages(task.source)
-        task.charge = min(max(decoded_bytes(task.source, pages), SMALLEST), BUDGET)
+        task.charge = min(max(memory(task.source, task.target, pages), SMALLEST), BUDGET)
         self.budget.take(task.charge)
         if pages > 1:
             self._colorize_pages(task, pages)
             return True
-        task.image = self._read_page(task)
+        (task.image,) = self._read_pages(task, 1)
         if self._options.keep_color and not is_gray(task.image):
             self._keep(task)
             return True
@@ -247,8 +247,8 @@ class _Pipeline:
         self.arrived.put(_Question(small, lambda ab: self.writers.submit(self._write, task, ab)))
         return False
 
-    def _read_page(self, task: _Task, page: int = 0) -> RgbImage:
-        return read_image(task.source, page=page, allow_damaged=self._options.allow_damaged)
+    def _read_pages(self, task: _Task, count: int) -> Iterator[RgbImage]:
+        return read_pages(task.source, range(count), allow_damaged=self._options.allow_damaged)
 
     def _keep(self, task: _Task) -> None:
         """Copies a file that is in color already, or writes its image in another format."""
@@ -277,9 +277,7 @@ class _Pipeline:
     def _colorize_pages(self, task: _Task, count: int) -> None:
         """Colorizes a file of several pages or frames, one by one."""
         single.check_pages(task.target, count)
-        if self._options.keep_color and not any(
-            is_gray(self._read_page(task, page)) for page in range(count)
-        ):
+        if self._options.keep_color and not any(map(is_gray, self._read_pages(task, count))):
             task.kept = True
             if self._is_copied(task):
                 single.copy(task.source, task.target)
@@ -292,8 +290,7 @@ class _Pipeline:
         )
 
     def _colorized_pages(self, task: _Task, count: int) -> Iterator[RgbImage]:
-        for page in range(count):
-            image = self._read_page(task, page)
+        for image in self._read_pages(task, count):
             if not (self._options.keep_color and not is_gray(image)):
                 small = squash(image.rgb, self._shape(*image.rgb.shape[:2]))
                 recolor(image.rgb, self._ask(small), self._threads)

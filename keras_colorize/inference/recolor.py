@@ -18,6 +18,8 @@ from keras_colorize import srgb
 # on all cores share an image.
 _STRIP, _LARGE = 2**17, 2**21
 
+_MOST_THREADS = 16
+
 _LONGEST_SIDE = 2**14  # `cv2.remap` takes fewer than 2**15 rows and columns.
 
 _LUMINANCE_FROM_LINEAR = np.linalg.inv(srgb.LINEAR_RGB_FROM_XYZ)[1:2].astype(np.float32)
@@ -65,11 +67,16 @@ def _recolor_columns(rgb: np.ndarray, columns: np.ndarray, threads: int) -> None
 
     tops = range(0, height, rows)
     if height * width >= _LARGE and threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(recolor_strip, tops))
+        list(_pool(min(threads, _MOST_THREADS)).map(recolor_strip, tops))
     else:
         for top in tops:
             recolor_strip(top)
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that all images share, since each strip at work takes some 12 MB."""
+    return ThreadPoolExecutor(threads)
 
 
 def _columns(ab: np.ndarray, width: int, part: slice) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Standard input, standard output and pipes in place of image files."""
 
+import os
+import select
 import shutil
 import stat
 import sys
@@ -19,6 +21,7 @@ STREAM = Path("-")
 """Standard input among the inputs, standard output as the output."""
 
 _MAX_BYTES = 2**31  # As for files.
+_PATIENCE = 5  # Seconds for a program to open its end of a pipe.
 
 
 @dataclass
@@ -127,11 +130,43 @@ def _name(path: Path) -> Path:
 def _spool(path: Path, file: Path) -> None:
     """Copies all of a pipe to a file."""
     with ExitStack() as stack:
-        pipe: BinaryIO = (
-            sys.stdin.buffer if path == STREAM else stack.enter_context(path.open("rb"))
-        )
         copy = stack.enter_context(file.open("wb"))
+        pipe: BinaryIO = sys.stdin.buffer
+        if path != STREAM:
+            pipe = stack.enter_context(_open(path))
+            copy.write(_wait_for_writer(path, pipe.fileno()))
         while block := pipe.read(2**20):
             copy.write(block)
             if copy.tell() > _MAX_BYTES:
                 raise ColorizeError(f"{_name(path)}: has more than 2 GiB; not an image")
+
+
+def _open(path: Path) -> BinaryIO:
+    """Opens a pipe, whether or not a program writes to it."""
+    if not stat.S_ISFIFO(path.stat().st_mode):
+        raise ColorizeError(f"{path}: a device or socket, not a file or pipe")
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
+def _wait_for_writer(path: Path, pipe: int) -> bytes:
+    """Waits until a program has opened the other end, and lets reads wait from then on.
+
+    Returns:
+        What was read meanwhile.
+
+    Raises:
+        ColorizeError: no program has, so that reading would never end.
+    """
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    start = b""
+    if not poll.poll(1000 * _PATIENCE):
+        try:
+            start = os.read(pipe, 1)
+        except BlockingIOError:  # There is one, but no data yet.
+            pass
+        else:
+            if not start:
+                raise ColorizeError(f"{path}: a pipe that no program writes to")
+    os.set_blocking(pipe, True)
+    return start

@@ -92,8 +92,8 @@ def fetch_oxford_paintings(
         strict: refuse an annotation file with a bad row instead of leaving the row out.
         allow_private: also download from loopback, private and other non-public addresses.
         max_bytes: refuse larger files.
-        max_pixels: refuse larger images, by their header. Large ones are decoded one by one,
-            whatever the number of connections; one takes about 20 bytes a pixel.
+        max_pixels: refuse larger images, by their header, as those that take more than 1.4 GB when
+            read. Those at work take 1 GB together, whatever the number of connections.
         progress: called with the numbers of images done and of all, from another thread.
 
     Returns:
@@ -118,7 +118,7 @@ def fetch_oxford_paintings(
     if named.bad_rows and (strict or not named.paintings):
         raise ColorizeError(f"{named.bad_rows[0]} ({len(named.bad_rows)} bad rows in all)")
     subsets = {painting.address: painting.subset for painting in named.paintings[:limit]}
-    reader = Reader(max_pixels, max_pixels)
+    reader = Reader(max_pixels=max_pixels)
 
     try:
         output.mkdir(parents=True, exist_ok=True)

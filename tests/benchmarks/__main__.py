@@ -3,7 +3,7 @@
 Every comparison is a ratio within one run: the sides take turns, and the median of the rounds
 counts. Each benchmark runs in a process of its own. Needs `pip install -e '.[test,torch]'`, an
 otherwise idle machine, and about half an hour. Run only by name: `quality`, which trains
-`2 * seeds * minutes`, and `bulk`, which colorizes `6 * (rounds + 1) * images`.
+`2 * seeds * minutes`, `bulk`, which colorizes `6 * (rounds + 1) * images`, and `damage`.
 """
 
 import dataclasses
@@ -18,8 +18,17 @@ from pathlib import Path
 
 from tests.benchmarks.measuring import Options, Row, argument_parser, run
 
-BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory", "load")
-BY_NAME_ONLY = ("bulk", "quality")
+BENCHMARKS = (
+    "starting",
+    "training_step",
+    "feeding",
+    "growth",
+    "colorizing",
+    "memory",
+    "limits",
+    "load",
+)
+BY_NAME_ONLY = ("bulk", "damage", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 
 

@@ -158,6 +158,15 @@ def peak_memory(code: str, *arguments: str) -> float:
     return int(done.stdout.split()[-1]) / 1024
 
 
+def growth_of_memory(before: str, code: str, *arguments: str) -> int:
+    """How far Python code raises the peak of a process that has run other code, in bytes."""
+    report = "[int(x.split()[1]) for x in open('/proc/self/status') if 'VmHWM' in x][0]"
+    lines = [before, f"_before = {report}", code, f"print({report} - _before)"]
+    command = [sys.executable, "-c", "\n".join(lines), *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout.split()[-1]) * 1024
+
+
 def tensorflow_memory() -> float:
     """The most memory, in MiB, that TensorFlow holds once it is imported and has run something."""
     return peak_memory(

@@ -9,6 +9,7 @@ from PIL import Image
 from keras_colorize.data import reading
 from keras_colorize.data.reading import Reader
 from keras_colorize.errors import ColorizeError
+from keras_colorize.images import memory, needs
 
 
 def png(width: int, height: int) -> bytes:
@@ -28,7 +29,9 @@ def test_large_images_at_work_stay_within_the_budget(tmp_path, as_bytes):
     for number, side in enumerate([20, 25, 40, 15, 20, 25] * 4):
         paths.append(tmp_path / f"{number}.png")
         paths[-1].write_bytes(png(side, side))
-    reader = Reader(budget=1000)
+    reader = Reader(budget=16_000)  # Bytes: for one of 40x40, or several of the others.
+    charge = {needs(path).pixels: needs(path).reading for path in paths}
+    assert max(charge.values()) > 16_000 > 3 * charge[400]
     lock = threading.Lock()
     at_work: list[int] = []
     most: list[list[int]] = []
@@ -47,9 +50,18 @@ def test_large_images_at_work_stay_within_the_budget(tmp_path, as_bytes):
     with ThreadPoolExecutor(6) as threads:
         read = list(threads.map(lambda source: reader.read(source, use), sources))
     assert read == [side * side for side in [20, 25, 40, 15, 20, 25] * 4]
-    assert all(sum(pixels) <= 1000 or len(pixels) == 1 for pixels in most)
-    if as_bytes:
-        assert all(len(pixels) == 1 for pixels in most)
+    taken = [sum(charge[count] for count in pixels) for pixels in most]
+    assert all(
+        total <= 16_000 or len(pixels) == 1 for total, pixels in zip(taken, most, strict=True)
+    )
+
+
+def test_images_that_take_too_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MAX_MEMORY", 20_000)
+    (tmp_path / "large.png").write_bytes(png(60, 60))
+    with pytest.raises(ColorizeError, match=r"large\.png: 0 megapixels take 0\.0 GB when read; at"):
+        Reader().read(tmp_path / "large.png", np.shape)
+    assert Reader().read(png(30, 30), np.shape) == (30, 30, 3)
 
 
 def test_small_images_wait_for_nobody(tmp_path):

@@ -1,11 +1,12 @@
 import io
+import struct
 import zlib
 
 import numpy as np
 import pytest
 import tifffile
 from image_files import RGB, chunk, encode, exif, segment, tiff
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, IptcImagePlugin
 
 from keras_colorize.images import Metadata, encode_image, read_image, write_image
 
@@ -44,14 +45,62 @@ def test_exif_data_goes_from_format_to_format(suffix, order):
     source = Metadata(exif=exif(1, order=order), xmp=UPRIGHT_XMP)
     data = encode_image(suffix, RGB, metadata=source)
     metadata = read_image(data).metadata
-    if suffix != ".jxl":  # Its plugin does not read XMP.
-        assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
+    assert metadata.xmp.strip(b"\0") == UPRIGHT_XMP
     again = read_image(encode_image(".jpg", RGB, metadata=metadata)).metadata
     with Image.open(io.BytesIO(encode_image(".jpg", RGB, metadata=again))) as image:
         tags = image.getexif()
         assert tags[0x010F] == "Camera"
         assert tags.get_ifd(0x8769)[DATE] == "2001:02:03 04:05:06"
         assert tags.get(0x0112, 1) == 1
+
+
+# A title and a caption of odd length, as IPTC records.
+IPTC = b"".join(
+    struct.pack(">BBBH", 0x1C, 2, number, len(text)) + text
+    for number, text in ((5, b"Title"), (120, "Über".encode()))
+)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_iptc_data(suffix):
+    resources = b"8BIM" + struct.pack(">HHI", 0x0425, 0, 3) + b"abc\0"  # Of another kind.
+    resources += (
+        b"8BIM" + struct.pack(">H", 0x0404) + b"\3odd" + struct.pack(">I", len(IPTC)) + IPTC
+    )
+    jpeg = encode(RGB, "JPEG")
+    jpeg = jpeg[:20] + segment(0xED, b"Photoshop 3.0\0" + resources) + jpeg[20:]
+    assert Image.open(io.BytesIO(jpeg)).info["photoshop"][0x0404] == IPTC
+    sources = [jpeg]
+    for tag in ((33723, 7, len(IPTC), IPTC, True), (34377, 1, len(resources), resources, True)):
+        sources.append(tiff(RGB, photometric="rgb", extratags=[tag]))
+    for source in sources:
+        metadata = read_image(source).metadata
+        assert metadata.iptc == IPTC
+        data = encode_image(suffix, RGB, metadata=metadata)
+        assert IptcImagePlugin.getiptcinfo(Image.open(io.BytesIO(data))) == {
+            (2, 5): b"Title",
+            (2, 120): "Über".encode(),
+        }
+        assert read_image(data).metadata.iptc == IPTC
+
+
+@pytest.mark.parametrize("resources", [b"", b"8BIM", b"8BIM\4\4", b"8BIM\4\4\0\0\xff\xff\xff\xff"])
+def test_broken_resources_are_silent(resources):
+    data = encode(RGB, "JPEG")
+    data = data[:20] + segment(0xED, b"Photoshop 3.0\0" + resources) + data[20:]
+    assert read_image(data).metadata.iptc == b""
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_xmp_of_jpeg_xl(is_packed):
+    pytest.importorskip("pillow_jxl")
+    data = encode(RGB, "JXL", xmp=UPRIGHT_XMP, compress_metadata=is_packed)
+    assert read_image(data).metadata.xmp == UPRIGHT_XMP
+    assert read_image(encode(RGB, "JXL")).metadata.xmp == b""
+    broken = (
+        data.replace(b"xml ", b"xml_") if not is_packed else data.replace(b"brob", b"brob"[::-1])
+    )
+    assert read_image(broken).metadata.xmp == b""
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])

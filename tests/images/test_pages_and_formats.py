@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from keras_colorize.images import (
     is_gray,
     read_image,
     read_image_size,
+    read_pages,
     write_image,
     write_pages,
 )
@@ -50,6 +52,25 @@ def test_animations_are_read_and_written(tmp_path, image_format):
         write_pages(path, pictures, durations=durations)
 
 
+@pytest.mark.parametrize("transparency", [None, 7])
+def test_a_gray_gif_frame_before_colored_ones(transparency):
+    """Its palette is the gray levels in order; Pillow draws the numbers of other colors over it."""
+    gray = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    colors = np.full((16, 16, 3), (200, 40, 90), np.uint8)
+    colors[:4, :4] = (10, 200, 30)
+    options = {} if transparency is None else {"transparency": transparency, "disposal": 1}
+    frames = [Image.fromarray(colors).quantize(2), gray, Image.fromarray(colors[::-1]).quantize(2)]
+    data = encode(gray, "GIF", save_all=True, append_images=frames, duration=50, **options)
+    pictures = list(read_pages(data, range(4)))
+    np.testing.assert_array_equal(pictures[0].rgb[..., 0], np.asarray(gray))
+    for picture, expected in ((pictures[1], colors), (pictures[3], colors[::-1])):
+        np.testing.assert_array_equal(picture.rgb, expected)
+    for number, picture in enumerate(pictures):
+        alone = read_image(data, page=number)
+        np.testing.assert_array_equal(picture.rgb, alone.rgb)
+        np.testing.assert_array_equal(picture.alpha, alone.alpha)
+
+
 def test_pages_of_a_tiff(tmp_path):
     path = tmp_path / "a.tif"
     write_pages(path, iter([RgbImage(RGB16), RgbImage(RGB[:5], ALPHA[:5])]))
@@ -60,6 +81,18 @@ def test_pages_of_a_tiff(tmp_path):
     np.testing.assert_array_equal(second.alpha, ALPHA[:5])
     with pytest.raises(ColorizeError, match="it has no page 3"):
         read_image(path, page=2)
+
+
+def test_pages_of_a_tiff_are_in_memory_one_by_one(tmp_path):
+    page = np.zeros((200, 200, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([page] * 40), photometric="rgb")
+    read_image(tmp_path / "a.tif")
+    tracemalloc.start()
+    for picture in read_pages(tmp_path / "a.tif", range(40)):
+        assert picture.rgb.shape == page.shape
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * page.nbytes
 
 
 def test_a_thumbnail_in_a_tiff_is_no_page(tmp_path):

@@ -1,5 +1,6 @@
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,20 +147,20 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, network
 
 def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
     # Room for two pictures of 40x60: readers wait.
-    for module in (files, budget):
-        monkeypatch.setattr(module, "BUDGET", 4800 * 3)
-        monkeypatch.setattr(module, "SMALLEST", 100)
+    charge = budget.memory(folder / "a.png", Path("a.jpg"), 1)
+    monkeypatch.setattr(files, "BUDGET", 2 * charge)
+    monkeypatch.setattr(files, "SMALLEST", 100)
     held, sums = {}, []
 
-    def watched_read(path, **options):
+    def watched_read(path, pages, **options):
         picture = read_image(path, **options)
         number = len(sums)
-        held[number] = picture.rgb.shape[0] * picture.rgb.shape[1]
+        held[number] = budget.memory(path, Path("a.jpg"), 1)
         weakref.finalize(picture.rgb, held.pop, number)
         sums.append(sum(list(held.values())))
-        return picture
+        return [picture]
 
-    monkeypatch.setattr(files, "read_image", watched_read)
+    monkeypatch.setattr(files, "read_pages", watched_read)
     for number in range(20):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
     write_image(folder / "alpha.png", *_with_alpha())
@@ -168,7 +169,7 @@ def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
     summary = colorize_files([folder], tmp_path / "out", network, format="jpg")
     assert len(summary.done) == 25
     assert len(summary.failed) == 22
-    assert 2400 <= max(sums) <= 4800
+    assert charge < max(sums) <= 2 * charge
 
 
 def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, network, monkeypatch):

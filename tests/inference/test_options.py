@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from keras_colorize import api
 from keras_colorize.errors import ColorizeError
-from keras_colorize.inference import budget
+from keras_colorize.inference import budget, streams
 
 
 @pytest.fixture
@@ -177,16 +178,22 @@ def test_damaged_files_on_request(colorize, gray):
 
 
 def test_what_takes_too_much_memory_is_refused_by_its_header(colorize, gray, monkeypatch):
-    monkeypatch.setattr(budget, "MAX_BYTES", 24 * 30 * 3 * 2)
+    monkeypatch.setattr(budget, "MAX_MEMORY", 24 * 30 * 50)
     Image.fromarray(np.full((24, 30), 40_000, np.uint16)).save("deep.png")
     Image.fromarray(np.full((24, 30, 4), 99, np.uint8)).save("rgba.png")
-    gray(24, 61).save("large.tif")
+    gray(24, 30 * 6).save("large.tif")
     gray().save("a.gif", save_all=True, append_images=[gray(seed=1), gray(seed=2)])
     names = ["deep.png", "rgba.png", "large.tif", "a.gif"]
     summary = colorize(names, "out")
     assert [path.name for path in summary.done] == names[:2]
     assert [path.name for path, _ in summary.failed] == names[2:]
-    assert all("MB when decoded; at most" in reason for _, reason in summary.failed)
+    assert all("GB are taken; shrink it or split it" in reason for _, reason in summary.failed)
+    # What the result will be counts too, and a thriftier format is named.
+    gray(30, 60).save("wide.png")
+    [(_, reason)] = colorize("wide.png", "out", format="avif").failed
+    assert "GB at work as avif; at most" in reason
+    assert reason.endswith("shrink it or split it, or choose --format png")
+    assert colorize("wide.png", "out", format="png").failed == []
 
 
 def test_a_full_disk_ends_the_batch(colorize, gray, monkeypatch):
@@ -226,6 +233,41 @@ def test_pipes(colorize, gray):
     assert Path("out/pipe.png").read_bytes() == expected
 
 
+def test_what_would_never_end_is_refused_by_name_and_by_link(colorize, monkeypatch):
+    monkeypatch.setattr(streams, "_PATIENCE", 0.1)
+    os.mkfifo("pipe.jpg")
+    Path("link.jpg").symlink_to("pipe.jpg")
+    Path("zero.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "link.jpg"):
+        with pytest.raises(ColorizeError, match=f"{name}: a pipe that no program writes to"):
+            colorize(name, "out")
+    for name in ("zero.jpg", "/dev/null"):
+        with pytest.raises(ColorizeError, match=f"{name}: a device or socket, not a file or pipe"):
+            colorize(name, "out")
+
+
+def test_a_program_that_writes_slowly_is_waited_for(colorize, gray, monkeypatch):
+    monkeypatch.setattr(streams, "_PATIENCE", 0.1)
+    gray().save("a.png")
+    data = Path("a.png").read_bytes()
+    end, writing = os.pipe()
+
+    def write():
+        for part in (data[:50], data[50:]):
+            time.sleep(0.5)
+            os.write(writing, part)
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    summary = colorize(f"/dev/fd/{end}", "out/a.png")
+    writer.join()
+    os.close(end)
+    assert summary.failed == []
+    with Image.open("out/a.png") as result:
+        assert result.size == (30, 24)
+
+
 def test_standard_streams(colorize, gray, monkeypatch):
     gray().save("a.png")
     colorize("a.png", "expected.png")
@@ -255,3 +297,20 @@ def test_what_killed_commands_left_is_removed(colorize, gray):
     Path("out", f".b.{machine}-{process}-140000000.part.png").touch()
     colorize("a.png", "out")
     assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+
+
+def _bytes_read():
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
+def test_many_pages_are_read_once(colorize, gray, suffix):
+    """Reading the file anew for each page would take 60 times its bytes."""
+    pages = [gray(64, 64, seed) for seed in range(60)]
+    pages[0].save(f"a.{suffix}", save_all=True, append_images=pages[1:])
+    assert colorize(f"a.{suffix}", "first").failed == []
+    before = _bytes_read()
+    assert colorize(f"a.{suffix}", "out").failed == []
+    assert _bytes_read() - before < 10 * Path(f"a.{suffix}").stat().st_size
+    with Image.open(f"out/a.{suffix}") as result:
+        assert result.n_frames == 60
