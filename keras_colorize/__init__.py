@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         colorize,
         colorize_files,
         compare,
+        estimate,
         evaluate,
         export,
         fit,
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from keras_colorize.evaluation.report import Report
     from keras_colorize.oxford import FetchSummary, fetch_oxford_paintings
     from keras_colorize.recipe import Recipe, RecipeError, load_recipe
+    from keras_colorize.training.estimate import Estimate
     from keras_colorize.training.run import Run
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ColorizeError": "errors",
+    "Estimate": "training.estimate",
     "FetchSummary": "oxford",
     "Recipe": "recipe",
     "RecipeError": "recipe",
@@ -35,6 +38,7 @@ _HOMES = {
     "colorize": "api",
     "colorize_files": "api",
     "compare": "api",
+    "estimate": "api",
     "evaluate": "api",
     "export": "api",
     "fetch_oxford_paintings": "oxford",
@@ -46,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "ColorizeError",
+    "Estimate",
     "FetchSummary",
     "Recipe",
     "RecipeError",
@@ -54,6 +59,7 @@ __all__ = [
     "colorize",
     "colorize_files",
     "compare",
+    "estimate",
     "evaluate",
     "export",
     "fetch_oxford_paintings",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from keras_colorize.generators import Model
     from keras_colorize.inference.plan import Summary
     from keras_colorize.inference.prediction import Network
+    from keras_colorize.training.estimate import Estimate
 
 
 def fit(
@@ -125,6 +126,50 @@ def fit(
         log.info("%s: %s images to train on, %s to validate on", path, *counts)
         train(training, run, callbacks, verbose=verbose)
     return run
+
+
+def estimate(
+    recipe: str | Path | Recipe,
+    *,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    data: "GivenImages | None" = None,
+    initial_weights: "Model | None" = None,
+) -> "Estimate":
+    """Tells what `fit` with the same arguments would take, and leaves no run behind.
+
+    It counts the images, reads the first few of them, and times 10 training steps.
+
+    Args:
+        recipe: as for `fit`, like all others.
+        name: of the run, which is resumed if it is there.
+        runs: the folder that holds runs.
+        overrides: `table.key=VALUE` each.
+        epochs: as `training.epochs=N`.
+        data: images to use instead of those that the recipe names.
+        initial_weights: a model whose generator's weights to start from.
+
+    Returns:
+        Images, memory, steps and seconds; `print` shows them.
+
+    Raises:
+        RecipeError: if the recipe cannot be run.
+        ColorizeError: if the training would not fit into memory, all epochs are done, and where
+            `fit` raises one.
+    """
+    recipe = _requested_recipe(recipe, overrides, epochs, data, initial_weights)
+    path = Path(runs) / (name or recipe.name)
+    run = Run.find(path, recipe)
+    epochs_done = len(run.history) if run else 0
+    if epochs_done >= recipe.training.epochs:
+        raise ColorizeError(f"{path}: all {epochs_done} epochs are done")
+    _require_images(recipe, data)
+    load_tensorflow()
+    from keras_colorize import build
+
+    return build.estimate(recipe, data, path=path, epochs_done=epochs_done)
 
 
 def load(model: "Model | None" = None, *, vividness: float | None = None) -> "keras.Model":

@@ -5,7 +5,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -125,6 +125,12 @@ def fit(
             help="Start from the weights of a run, a .keras or .pt file, or a pretrained model.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Tell images, memory, steps and time after 10 steps; leave no run."
+        ),
+    ] = False,
     verbose: Annotated[
         bool | None,
         typer.Option(
@@ -138,15 +144,17 @@ def fit(
 
     if verbose:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
-    run = api.fit(
-        recipe,
-        name=name,
-        runs=runs,
-        overrides=overrides or [],
-        epochs=epochs,
-        initial_weights=initial_weights,
-        verbose=0 if verbose is False else None,
-    )
+    options: dict[str, Any] = {
+        "name": name,
+        "runs": runs,
+        "overrides": overrides or [],
+        "epochs": epochs,
+        "initial_weights": initial_weights,
+    }
+    if dry_run:
+        typer.echo(api.estimate(recipe, **options))
+        return
+    run = api.fit(recipe, **options, verbose=0 if verbose is False else None)
     best = run.best_epoch
     assert best is not None
     typer.echo(

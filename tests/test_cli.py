@@ -234,6 +234,22 @@ def test_a_list_of_files_in_and_a_report_out(call, tmp_path):
     }
 
 
+def test_a_dry_run_leaves_nothing(call, tmp_path):
+    small = ("data.train_images=80", "training.batch_size=8", "generator.filters=1")
+    options = [part for value in small for part in ("--set", value)]
+    code, output, errors = call("fit", "quickstart", "--dry-run", *options)
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[:2] == [
+        "runs/quickstart: would train; nothing is written",
+        "  images:  up to 80 to train on, 200 to validate on, 200 to test on",
+    ]
+    assert re.fullmatch(r"  memory:  \S+ \S+ of \S+ GB that are free, 3.2 MB of it for.*", lines[2])
+    assert lines[3] == "  steps:   10 an epoch, 80 in 8 epochs"
+    assert re.fullmatch(r"  time:    \S+ \S+ an epoch, \S+ \S+ in all; \S+ s a step", lines[4])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_termination_leaves_whole_files_only(tmp_path):
     """As by `kill`, in the middle of a batch: exit code 130, and nothing half-written."""
     (tmp_path / "in").mkdir()
