@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         fit,
         load,
         plot,
+        push_to_hub,
     )
     from keras_colorize.errors import ColorizeError
     from keras_colorize.evaluation.report import Report
@@ -46,6 +47,7 @@ _HOMES = {
     "load": "api",
     "load_recipe": "recipe",
     "plot": "api",
+    "push_to_hub": "api",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "load",
     "load_recipe",
     "plot",
+    "push_to_hub",
 ]
 
 

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from keras_colorize import pretrained
+from keras_colorize import hub
 from keras_colorize.console import log, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
@@ -21,7 +22,7 @@ from keras_colorize.prediction_size import PREDICTION_SIZE
 from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
-from keras_colorize.training.run import RECIPE_NAME, Run
+from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
     import keras
@@ -182,7 +183,8 @@ def load(model: "Model | None" = None, *, vividness: float | None = None) -> "ke
         model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
             SavedModel or its name in `saved_models/` (its newest version), the name of a
             pretrained model (see
-            `keras_colorize.pretrained`), or a Keras model, which is returned as it is. By
+            `keras_colorize.pretrained`), `hf://user/name` or `hf://user/name@revision` of the
+            Hugging Face Hub (extra `hub`), or a Keras model, which is returned as it is. By
             default the pretrained model that `colorize` uses.
         vividness: how vivid its colors are from now on, 0 (faithful) to 1 (vivid); by default as
             they were saved.
@@ -470,14 +472,64 @@ def export(
     generator = source.load()
     if format != "saved_model":
         return write_format(generator, Path(output), format)
+    from keras_colorize.cards import card, recipe_text
     from keras_colorize.serving.saved_model import MAX_MEGAPIXELS, export_saved_model
 
     return export_saved_model(
         generator,
         Path(output),
         max_megapixels=MAX_MEGAPIXELS if max_megapixels is None else max_megapixels,
-        texts=_card_and_recipe(source),
+        texts={"MODEL_CARD.md": card(source), **recipe_text(source)},
     )
+
+
+def push_to_hub(
+    model: "Model | None",
+    repository: str,
+    *,
+    private: bool | None = None,
+    license: str | None = None,
+    report: str | Path | None = None,
+    message: str = "Upload a model",
+) -> str:
+    """Uploads a model to the Hugging Face Hub, from where `load("hf://user/name")` takes it.
+
+    The repository holds what Keras itself writes there (`keras.saving.load_model` reads it, after
+    `import keras_colorize.models` for the layers), the recipe without the folder of the images,
+    and a card with scores. Needs the extra `hub`, and a token: `hf auth login`, or HF_TOKEN.
+
+    Args:
+        model: what `load` takes, but a SavedModel.
+        repository: `user/name`; made if it is not there.
+        private: whether only its owner sees a new repository; by default the account's setting.
+        license: identifier for the card, as "mit"; a pretrained model has its own.
+        report: the folder of a report whose scores the card shows; by default the run's, where
+            `keras-colorize evaluate RUN` writes it.
+        message: of the commit.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ColorizeError: for a missing or unfit model, one that is a SavedModel, a report that cannot
+            be read; nobody is logged in, or the Hub refuses or cannot be reached.
+    """
+    hub.check_login(repository)
+    source = resolve(model)
+    if source.is_saved_model:
+        raise ColorizeError(f"{model}: is a SavedModel; push a run or a .keras file")
+    if source.pretrained is not None:
+        license = license or "mit"
+    generator = source.load()
+    from keras_colorize.cards import card, recipe_text
+
+    text = card(source, None if report is None else Path(report))
+    texts = {"README.md": hub.front_matter(license) + text, **recipe_text(source, public=True)}
+    with TemporaryDirectory() as folder:
+        generator.save(folder, zipped=False)
+        for name, content in texts.items():
+            (Path(folder) / name).write_text(content, encoding="utf-8")
+        return hub.upload(Path(folder), repository, private=private, message=message)
 
 
 def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
@@ -533,26 +585,6 @@ def _check_engine(
 def _load_network(model: "Model | None", device: str | None, threads: int) -> "Network":
     """Loads in a worker what a MODEL argument means."""
     return resolve(model).network(device, threads)
-
-
-def _card_and_recipe(source: Generator) -> dict[str, str]:
-    """The files that stand beside an exported model: name -> text."""
-    shipped = pretrained.MODELS.get(source.name)
-    if shipped is not None and source.path == shipped.path:
-        recipe = shipped.path.with_suffix(".toml").read_text(encoding="utf-8")
-        return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), RECIPE_NAME: recipe}
-    card = f"# {source.name}\n\nColorizes gray images; exported by keras-colorize.\n"
-    if source.run is None:
-        return {"MODEL_CARD.md": f"{card}\nHow it was trained is not known.\n"}
-    if best := source.run.best_epoch:
-        epochs = len(source.run.history)
-        card += (
-            f"\nTrained by `{RECIPE_NAME}`; the best of {epochs} epochs, epoch {best['epoch']}. "
-            f"On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
-            f"{best['val_delta_e_76']:.2f}.\n"
-        )
-    recipe = source.run.recipe_file.read_text(encoding="utf-8")
-    return {"MODEL_CARD.md": card, RECIPE_NAME: recipe}
 
 
 def _unique_names(models: Sequence[Generator]) -> list[str]:

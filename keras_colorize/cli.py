@@ -35,8 +35,8 @@ SetOption = Annotated[
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a value; repeatable."),
 ]
 MODEL_HELP = (
-    "A run, a .keras file, a SavedModel or its name in saved_models/, or the name of a pretrained "
-    "model."
+    "A run, a .keras file, a SavedModel or its name in saved_models/, the name of a pretrained "
+    "model, or hf://user/name."
 )
 DataOption = Annotated[
     Path | None,
@@ -122,7 +122,7 @@ def fit(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from the weights of a run, a .keras or .pt file, or a pretrained model.",
+            help="Start from the weights of a run, a .keras or .pt file, a pretrained model or hf://.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -446,6 +446,34 @@ def demo(
     from keras_colorize.demo import serve
 
     serve(models or [], host, port, max_megabytes)
+
+
+@app.command()
+def push(
+    model: Annotated[str, typer.Argument(help="A run, a .keras file or a pretrained model.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="USER/NAME", help="Repository; made if it is not there.")
+    ],
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public",
+            help="Who sees a new repository; by default as your account says.",
+        ),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Identifier for the card, as mit or apache-2.0.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a report for the card; a run's report/ by default."),
+    ] = None,
+) -> None:
+    """Upload a model, its recipe and a card with scores to the Hugging Face Hub."""
+    from keras_colorize import api
+
+    typer.echo(api.push_to_hub(model, repository, private=private, license=license, report=report))
+    typer.echo(f"  use it:   {NAME} colorize IMAGE -o OUT --model hf://{repository}")
 
 
 @app.command()

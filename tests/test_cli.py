@@ -62,7 +62,7 @@ def test_help_names_every_command(call):
     assert output.startswith("Usage: keras-colorize [OPTIONS] COMMAND")
     commands = re.findall(r"^  ([a-z]+)  ", output.partition("Commands:")[2], re.MULTILINE)
     assert commands == [
-        *("fit", "evaluate", "compare", "colorize", "export", "demo", "request", "plot"),
+        *("fit", "evaluate", "compare", "colorize", "export", "demo", "push", "request", "plot"),
         *("models", "recipes", "validate", "data"),
     ]
 
