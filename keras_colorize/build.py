@@ -166,7 +166,7 @@ def estimate(
         sample = recipe.data.model_copy(update={**limits, "test_images": 0})
         training = build_training(recipe.model_copy(update={"data": sample}))
     else:
-        images = load_pictures(recipe.data) if data is None else data
+        images = load_images(recipe.data) if data is None else data
         splits = as_splits(images, recipe.data.image_size, "data")
         sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
         counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
