@@ -84,8 +84,8 @@ def fit(
             (`ReduceLROnPlateau`, the generator's) needs `schedule.shape = "constant"` without
             warm-up.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch; by default 1 on a
-            terminal and else 2. What is begun, resumed and stopped is logged as INFO under
-            "keras_colorize", and printed where a program has not configured logging.
+            terminal and in a notebook, else 2. What is begun, resumed and stopped is logged as
+            INFO under "keras_colorize", and printed where a program has not configured logging.
 
     Returns:
         The run: history, models and the folder with everything else. A finished one is returned
@@ -112,7 +112,9 @@ def fit(
     if recipe.training.initial_weights and not resumes:
         resolve_initial_weights(recipe.training.initial_weights)
     if verbose is None:
-        verbose = 1 if sys.stdout.isatty() else 2
+        from keras_colorize.notebook import in_notebook
+
+        verbose = 1 if sys.stdout.isatty() or in_notebook() else 2
     load_tensorflow()
     from keras_colorize import build
     from keras_colorize.training.kept_callbacks import check_callbacks

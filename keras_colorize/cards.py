@@ -56,9 +56,10 @@ def _training(run: Run) -> list[str]:
     """How a run went, in a paragraph."""
     if (best := run.best_epoch) is None:
         return []
+    epochs = len(run.history)
     return [
-        f"Trained by `{RECIPE_NAME}`; the best of {len(run.history)} epochs, epoch {best['epoch']}. "
-        f"On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
+        f"Trained by `{RECIPE_NAME}`; the best of {epochs} epochs, epoch {best['epoch']}. On "
+        f"validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
         f"{best['val_delta_e_76']:.2f}."
     ]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
@@ -136,6 +137,13 @@ def draw_images(
             write(caption, left, upper + height + 14, size=8)
     figure.figimage(canvas)
     return figure
+
+
+def figure_pixels(figure: Figure) -> np.ndarray:
+    """Draws a figure as an image, uint8 sRGB of shape (H, W, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -22,10 +22,9 @@ from keras_colorize.training.callbacks import (
     ProgressBar,
     Samples,
     StoppedByCallback,
-    TensorBoard,
-    writing_events,
 )
 from keras_colorize.training.colorizer import Colorizer
+from keras_colorize.training.curves import EventFiles, TensorBoard
 from keras_colorize.training.environment import write_environment
 from keras_colorize.training.kept_callbacks import KeptCallbacks
 from keras_colorize.training.run import Run
@@ -91,8 +90,7 @@ def train(
     if not run.environment_file.exists():
         write_environment(run.environment_file, training.images)
 
-    curves = tf.summary.create_file_writer(str(run.tensorboard_folder / "train"))
-    validation_curves = tf.summary.create_file_writer(str(run.tensorboard_folder / "validation"))
+    events = EventFiles(run.tensorboard_folder)
     checkpoints = Checkpoints(
         run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else ()
     )
@@ -100,8 +98,8 @@ def train(
         [
             *([ProgressBar(batches, progress)] if verbose else ()),
             History(progress),
-            Samples(run, training.samples, validation_curves),
-            TensorBoard(run, curves, validation_curves, progress),
+            Samples(run, training.samples, events),
+            TensorBoard(run.recipe, events, progress, batches),
             Models(run, progress),
             *callbacks,
             KeptCallbacks(progress, callbacks),
@@ -146,11 +144,7 @@ def train(
                 fit(whole_epoch, last_epoch)
 
     colorizer.stop_training = False
-    with (
-        _stopping_cleanly(checkpoints),
-        _closing(curves, run),
-        _closing(validation_curves, run),
-    ):
+    with _stopping_cleanly(checkpoints), events:
         around.begin()
         with suppress(StoppedByCallback):
             rest()
@@ -188,16 +182,6 @@ def _resume(training: Training, run: Run) -> Progress:
     if progress.history:
         run.write_history(progress.history)
     return progress
-
-
-@contextmanager
-def _closing(writer: tf.summary.SummaryWriter, run: Run) -> Iterator[None]:
-    """Closes a writer of TensorBoard events in the end."""
-    try:
-        yield
-    finally:
-        with writing_events(run):
-            writer.close()
 
 
 @contextmanager
