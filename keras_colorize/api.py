@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from keras_colorize import hub
-from keras_colorize.console import log, printed_log, progress_bar
+from keras_colorize.console import counted, log, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
 from keras_colorize.generators import Generator, resolve, resolve_initial_weights
@@ -167,7 +167,7 @@ def estimate(
     run = Run.find(path, recipe)
     epochs_done = len(run.history) if run else 0
     if epochs_done >= recipe.training.epochs:
-        raise ColorizeError(f"{path}: all {epochs_done} epochs are done")
+        raise ColorizeError(f"{path}: finished, with {counted(epochs_done, 'epoch')}")
     _require_images(recipe, data)
     load_tensorflow()
     from keras_colorize import build

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_colorize.console import log
+from keras_colorize.console import counted, log
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import remove_leftovers
 from keras_colorize.training.callbacks import (
@@ -84,7 +84,7 @@ def train(
     if run.state_file.exists():
         progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
-        done = f"{progress.epoch} epochs and {progress.batch} of {batches} batches"
+        done = f"{counted(progress.epoch, 'epoch')} and {progress.batch} of {batches} batches"
         log.info("%s: resumes after %s", run.path, done)
     run.write_recipe()
     if not run.environment_file.exists():
@@ -150,7 +150,8 @@ def train(
             rest()
         around.end()
     if progress.epoch < settings.epochs:
-        log.info("%s: stopped by a callback after %d epochs", run.path, progress.epoch)
+        done = counted(progress.epoch, "epoch")
+        log.info("%s: stopped by a callback after %s", run.path, done)
 
 
 class _Around(keras.callbacks.CallbackList):
