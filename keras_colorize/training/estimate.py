@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import resource
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -147,7 +146,7 @@ def measure(
         )
         validation_seconds = clock.seconds() / at_once
         seconds += epochs * (steps * step_seconds + validation_steps * validation_seconds)
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = 1024 * _kilobytes("/proc/self/status", "VmHWM")
     estimate = Estimate(
         path=path,
         images=images,

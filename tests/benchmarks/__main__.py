@@ -18,7 +18,16 @@ from pathlib import Path
 
 from tests.benchmarks.measuring import Options, Row, argument_parser, run
 
-BENCHMARKS = ("starting", "training_step", "feeding", "growth", "colorizing", "memory", "load")
+BENCHMARKS = (
+    "starting",
+    "estimate",
+    "training_step",
+    "feeding",
+    "growth",
+    "colorizing",
+    "memory",
+    "load",
+)
 BY_NAME_ONLY = ("bulk", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 
