@@ -11,22 +11,26 @@ if TYPE_CHECKING:
         colorize,
         colorize_files,
         compare,
+        estimate,
         evaluate,
         export,
         fit,
         load,
         plot,
+        push_to_hub,
     )
     from keras_colorize.errors import ColorizeError
     from keras_colorize.evaluation.report import Report
     from keras_colorize.oxford import FetchSummary, fetch_oxford_paintings
     from keras_colorize.recipe import Recipe, RecipeError, load_recipe
+    from keras_colorize.training.estimate import Estimate
     from keras_colorize.training.run import Run
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ColorizeError": "errors",
+    "Estimate": "training.estimate",
     "FetchSummary": "oxford",
     "Recipe": "recipe",
     "RecipeError": "recipe",
@@ -35,6 +39,7 @@ _HOMES = {
     "colorize": "api",
     "colorize_files": "api",
     "compare": "api",
+    "estimate": "api",
     "evaluate": "api",
     "export": "api",
     "fetch_oxford_paintings": "oxford",
@@ -42,10 +47,12 @@ _HOMES = {
     "load": "api",
     "load_recipe": "recipe",
     "plot": "api",
+    "push_to_hub": "api",
 }
 
 __all__ = [
     "ColorizeError",
+    "Estimate",
     "FetchSummary",
     "Recipe",
     "RecipeError",
@@ -54,6 +61,7 @@ __all__ = [
     "colorize",
     "colorize_files",
     "compare",
+    "estimate",
     "evaluate",
     "export",
     "fetch_oxford_paintings",
@@ -61,6 +69,7 @@ __all__ = [
     "load",
     "load_recipe",
     "plot",
+    "push_to_hub",
 ]
 
 

@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from keras_colorize.console import log, printed_log, progress_bar
+from keras_colorize import hub
+from keras_colorize.console import counted, log, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format, write_format
 from keras_colorize.generators import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from keras_colorize.generators import Model
     from keras_colorize.inference.plan import Summary
     from keras_colorize.inference.prediction import Network
+    from keras_colorize.training.estimate import Estimate
 
 
 def fit(
@@ -86,8 +89,8 @@ def fit(
             (`ReduceLROnPlateau`, the generator's) needs `schedule.shape = "constant"` without
             warm-up.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch; by default 1 on a
-            terminal and else 2. What is begun, resumed and stopped is logged as INFO under
-            "keras_colorize", and printed where a program has not configured logging.
+            terminal and in a notebook, else 2. What is begun, resumed and stopped is logged as
+            INFO under "keras_colorize", and printed where a program has not configured logging.
 
     Returns:
         The run: history, models and the folder with everything else. A finished one is returned
@@ -114,7 +117,9 @@ def fit(
     if recipe.training.initial_weights and not resumes:
         resolve_initial_weights(recipe.training.initial_weights)
     if verbose is None:
-        verbose = 1 if sys.stdout.isatty() else 2
+        from keras_colorize.notebook import in_notebook
+
+        verbose = 1 if sys.stdout.isatty() or in_notebook() else 2
     load_tensorflow()
     from keras_colorize import build
     from keras_colorize.training.kept_callbacks import check_callbacks
@@ -131,6 +136,50 @@ def fit(
     return run
 
 
+def estimate(
+    recipe: str | Path | Recipe,
+    *,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    data: "GivenImages | None" = None,
+    initial_weights: "Model | None" = None,
+) -> "Estimate":
+    """Tells what `fit` with the same arguments would take, and leaves no run behind.
+
+    It counts the images, reads the first few of them, and times 10 training steps.
+
+    Args:
+        recipe: as for `fit`, like all others.
+        name: of the run, which is resumed if it is there.
+        runs: the folder that holds runs.
+        overrides: `table.key=VALUE` each.
+        epochs: as `training.epochs=N`.
+        data: images to use instead of those that the recipe names.
+        initial_weights: a model whose generator's weights to start from.
+
+    Returns:
+        Images, memory, steps and seconds; `print` shows them.
+
+    Raises:
+        RecipeError: if the recipe cannot be run.
+        ColorizeError: if the training would not fit into memory, all epochs are done, and where
+            `fit` raises one.
+    """
+    recipe = _requested_recipe(recipe, overrides, epochs, data, initial_weights)
+    path = Path(runs) / (name or recipe.name)
+    run = Run.find(path, recipe)
+    epochs_done = len(run.history) if run else 0
+    if epochs_done >= recipe.training.epochs:
+        raise ColorizeError(f"{path}: finished, with {counted(epochs_done, 'epoch')}")
+    _require_images(recipe, data)
+    load_tensorflow()
+    from keras_colorize import build
+
+    return build.estimate(recipe, data, path=path, epochs_done=epochs_done)
+
+
 def load(model: "Model | None" = None, *, vividness: float | None = None) -> "keras.Model":
     """Loads a generator for inference.
 
@@ -141,7 +190,8 @@ def load(model: "Model | None" = None, *, vividness: float | None = None) -> "ke
         model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
             SavedModel or its name in `saved_models/` (its newest version), the name of a
             pretrained model (see
-            `keras_colorize.pretrained`), or a Keras model, which is returned as it is. By
+            `keras_colorize.pretrained`), `hf://user/name` or `hf://user/name@revision` of the
+            Hugging Face Hub (extra `hub`), or a Keras model, which is returned as it is. By
             default the pretrained model that `colorize` uses.
         vividness: how vivid its colors are from now on, 0 (faithful) to 1 (vivid); by default as
             they were saved.
@@ -429,14 +479,64 @@ def export(
     generator = source.load()
     if format != "saved_model":
         return write_format(generator, Path(output), format)
+    from keras_colorize.cards import card, recipe_text
     from keras_colorize.serving.saved_model import MAX_MEGAPIXELS, export_saved_model
 
     return export_saved_model(
         generator,
         Path(output),
         max_megapixels=MAX_MEGAPIXELS if max_megapixels is None else max_megapixels,
-        texts=source.card_and_recipe(),
+        texts={"MODEL_CARD.md": card(source), **recipe_text(source)},
     )
+
+
+def push_to_hub(
+    model: "Model | None",
+    repository: str,
+    *,
+    private: bool | None = None,
+    license: str | None = None,
+    report: str | Path | None = None,
+    message: str = "Upload a model",
+) -> str:
+    """Uploads a model to the Hugging Face Hub, from where `load("hf://user/name")` takes it.
+
+    The repository holds what Keras itself writes there (`keras.saving.load_model` reads it, after
+    `import keras_colorize.models` for the layers), the recipe without the folder of the images,
+    and a card with scores. Needs the extra `hub`, and a token: `hf auth login`, or HF_TOKEN.
+
+    Args:
+        model: what `load` takes, but a SavedModel.
+        repository: `user/name`; made if it is not there.
+        private: whether only its owner sees a new repository; by default the account's setting.
+        license: identifier for the card, as "mit"; a pretrained model has its own.
+        report: the folder of a report whose scores the card shows; by default the run's, where
+            `keras-colorize evaluate RUN` writes it.
+        message: of the commit.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ColorizeError: for a missing or unfit model, one that is a SavedModel, a report that cannot
+            be read; nobody is logged in, or the Hub refuses or cannot be reached.
+    """
+    hub.check_login(repository)
+    source = resolve(model)
+    if source.is_saved_model:
+        raise ColorizeError(f"{model}: is a SavedModel; push a run or a .keras file")
+    if source.pretrained is not None:
+        license = license or "mit"
+    generator = source.load()
+    from keras_colorize.cards import card, recipe_text
+
+    text = card(source, None if report is None else Path(report))
+    texts = {"README.md": hub.front_matter(license) + text, **recipe_text(source, public=True)}
+    with TemporaryDirectory() as folder:
+        generator.save(folder, zipped=False)
+        for name, content in texts.items():
+            (Path(folder) / name).write_text(content, encoding="utf-8")
+        return hub.upload(Path(folder), repository, private=private, message=message)
 
 
 def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:

@@ -4,14 +4,15 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, TypeGuard
 
 import keras
 import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel
 
-from keras_colorize.data.given import as_splits
+from keras_colorize.data.given import SPLITS, as_splits
 from keras_colorize.data.pipeline import (
     cache_lab,
     dataset_batches,
@@ -19,8 +20,10 @@ from keras_colorize.data.pipeline import (
     validation_batches,
 )
 from keras_colorize.data.sources import (
+    ImageSet,
     Progress,
     Splits,
+    count_folder,
     load_cifar10,
     load_folder,
     load_painted_scenes,
@@ -42,6 +45,7 @@ from keras_colorize.tables import (
 from keras_colorize.training import losses
 from keras_colorize.training.classifying import ClassifyingColorizer, class_rarity
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+from keras_colorize.training.estimate import Estimate, measure, require_memory
 from keras_colorize.training.loop import Training
 from keras_colorize.training.optimizers import Adam
 from keras_colorize.training.schedule import FlooredExponentialDecay, Warmup, WarmupCosine
@@ -68,6 +72,9 @@ ADVERSARIAL_LOSSES = {
 
 PAINTED_SCENES = (2_000, 200, 200)
 """How many scenes are painted to train, validate and test, unless the recipe says."""
+
+CIFAR10 = (50_000, 10_000)
+"""How many images CIFAR-10 has to train on, and besides."""
 
 
 def load_images(data: Data, progress: Progress | None = None) -> Splits:
@@ -105,7 +112,7 @@ def build_training(
         progress: called now and then while images are read.
     """
     own_parts(recipe)  # Fails now rather than after all images are read.
-    if isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data):
+    if _are_datasets(data):
         return _training_on_datasets(recipe, data, resumes)
     if data is None:
         splits = load_images(recipe.data, progress)
@@ -129,6 +136,71 @@ def build_training(
             "unreadable": list(splits.unreadable),
         },
     )
+
+
+def estimate(
+    recipe: Recipe, data: GivenImages | None = None, *, path: Path, epochs_done: int = 0
+) -> Estimate:
+    """Tells what a training would take, from a few steps on the first few images.
+
+    Args:
+        recipe: what to train.
+        data: the images, unless the recipe says where they are.
+        path: of the run.
+        epochs_done: of a run that would be resumed.
+
+    Raises:
+        ColorizeError: as for `build_training`, and if the training would not fit into memory.
+    """
+    own_parts(recipe)
+    measured = functools.partial(measure, recipe, path=path, epochs_done=epochs_done)
+    if _are_datasets(data):
+        training = _training_on_datasets(recipe, data, resumes=False)
+        lengths = [*map(len, data), 0]
+        return measured(training, images=dict(zip(SPLITS, lengths, strict=True)), image_bytes=0)
+    few = 2 * recipe.training.batch_size
+    if data is None and not is_own_part(recipe.data.source):
+        counts = _count_images(recipe.data)
+        image_bytes = require_memory(recipe.data, counts)
+        limits = {f"{split}_images": min(few, count) for split, count in counts.items()}
+        sample = recipe.data.model_copy(update={**limits, "test_images": 0})
+        training = build_training(recipe.model_copy(update={"data": sample}))
+    else:
+        images = load_images(recipe.data) if data is None else data
+        splits = as_splits(images, recipe.data.image_size, "data")
+        sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
+        counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
+        image_bytes = require_memory(recipe.data, counts)
+        train, validation, test = (ImageSet(part.rgb[:few], part.names[:few]) for part in sets)
+        training = build_training(recipe, Splits(train, validation, test))
+    return measured(training, images=counts, image_bytes=image_bytes)
+
+
+def _count_images(data: Data) -> dict[str, int]:
+    """How many images of a source of the package there are of each split; reads none."""
+    asked = (data.train_images, data.validation_images, data.test_images)
+    if data.source == "painted_scenes":
+        found = _scenes(data)
+    elif data.source == "cifar10":
+        train, held_out = CIFAR10
+        validation = min(held_out, data.validation_images or held_out)
+        found = (train, validation, held_out - validation)
+    else:
+        found = count_folder(
+            data.path or ".",
+            validation_share=data.validation_share,
+            test_share=data.test_share,
+            split_by=data.split_by,
+        )
+    return {
+        split: count if limit is None else min(count, limit)
+        for split, count, limit in zip(SPLITS, found, asked, strict=True)
+    }
+
+
+def _are_datasets(data: GivenImages | None) -> TypeGuard[Sequence[tf.data.Dataset]]:
+    """Whether images are given as datasets, one of them at least."""
+    return isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data)
 
 
 def _training_on_datasets(
@@ -381,12 +453,17 @@ def _cifar10(data: Data, progress: Progress | None) -> Splits:
 
 
 def _painted_scenes(data: Data, progress: Progress | None) -> Splits:
-    asked = (data.train_images, data.validation_images, data.test_images)
-    train, validation, test = (
-        default if count is None else count
-        for count, default in zip(asked, PAINTED_SCENES, strict=True)
+    return load_painted_scenes(data.image_size, *_scenes(data), seed=0)
+
+
+def _scenes(data: Data) -> tuple[int, int, int]:
+    """How many are painted to train, validate and test on."""
+    train, validation, test = PAINTED_SCENES
+    return (
+        data.train_images or train,
+        data.validation_images or validation,
+        test if data.test_images is None else data.test_images,
     )
-    return load_painted_scenes(data.image_size, train, validation, test, seed=0)
 
 
 def _given(data: Data, progress: Progress | None) -> Splits:

@@ -5,12 +5,12 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from keras_colorize import __version__
-from keras_colorize.console import GroupedOptions, progress_bar
+from keras_colorize.console import Commands, counted, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format
 
@@ -18,25 +18,29 @@ NAME = "keras-colorize"
 BAD_ROWS_SHOWN = 20
 Engine = Literal["local", "ray"]
 
-app = typer.Typer(
+app = Commands(
     name=NAME,
     help="Train, evaluate, use and serve networks that colorize images.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Get images to train on.")
+data = Commands(help="Get images to train on.")
 app.add_typer(data, name="data")
 
 RecipeArgument = Annotated[str, typer.Argument(help="An installed recipe's name, or a TOML file.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a value; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help=f"Override a value; repeatable. `{NAME} recipes --keys` lists all.",
+    ),
 ]
 MODEL_HELP = (
-    "A run, a .keras file, a SavedModel or its name in saved_models/, or the name of a pretrained "
-    "model."
+    "A run, a .keras file, a SavedModel or its name in saved_models/, the name of a pretrained "
+    "model, or hf://user/name."
 )
 DataOption = Annotated[
     Path | None,
@@ -50,6 +54,11 @@ SizeOption = Annotated[
     int | None,
     typer.Option(min=1, help="Evaluate at this size; by default the largest of the models'."),
 ]
+
+
+def _example(arguments: str) -> str:
+    """How a help ends."""
+    return f"Example: {NAME} {arguments}"
 
 
 def main() -> None:
@@ -105,7 +114,7 @@ def _require_command(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(epilog=_example("fit paintings_cnn --name mine --set data.path=FOLDER"))
 def fit(
     recipe: RecipeArgument,
     name: Annotated[
@@ -122,9 +131,15 @@ def fit(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from the weights of a run, a .keras or .pt file, or a pretrained model.",
+            help="Start from the weights of a run, a .keras or .pt file, a pretrained model or hf://.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Tell images, memory, steps and time after 10 steps; leave no run."
+        ),
+    ] = False,
     verbose: Annotated[
         bool | None,
         typer.Option(
@@ -138,19 +153,21 @@ def fit(
 
     if verbose:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
-    run = api.fit(
-        recipe,
-        name=name,
-        runs=runs,
-        overrides=overrides or [],
-        epochs=epochs,
-        initial_weights=initial_weights,
-        verbose=0 if verbose is False else None,
-    )
+    options: dict[str, Any] = {
+        "name": name,
+        "runs": runs,
+        "overrides": overrides or [],
+        "epochs": epochs,
+        "initial_weights": initial_weights,
+    }
+    if dry_run:
+        typer.echo(api.estimate(recipe, **options))
+        return
+    run = api.fit(recipe, **options, verbose=0 if verbose is False else None)
     best = run.best_epoch
     assert best is not None
     typer.echo(
-        f"{run.path}: all {len(run.history)} epochs done; best validation L1 "
+        f"{run.path}: {counted(len(run.history), 'epoch')} done; best validation L1 "
         f"{best['val_l1_loss']:.4f}, Delta E*ab {best['val_delta_e_76']:.2f}, "
         f"in epoch {best['epoch']}"
     )
@@ -159,7 +176,7 @@ def fit(
     typer.echo(f"  use it:   {NAME} colorize IMAGE -o OUT --model {run.path}")
 
 
-@app.command()
+@app.command(epilog=_example("evaluate runs/mine --data FOLDER"))
 def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     images: DataOption = None,
@@ -177,10 +194,11 @@ def evaluate(
     _evaluate([model], images, output, size)
 
 
-@app.command()
+@app.command(epilog=_example("compare runs/mine runs/other -o comparison"))
 def compare(
     models: Annotated[
-        list[str], typer.Argument(help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}")
+        list[str],
+        typer.Argument(metavar="MODEL", help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"),
     ],
     images: DataOption = None,
     output: Annotated[
@@ -188,7 +206,7 @@ def compare(
     ] = None,
     size: SizeOption = None,
 ) -> None:
-    """Evaluate models side by side on the same images, with a gray baseline."""
+    """Evaluate models side by side on the same images."""
     _evaluate(models, images, output, size)
 
 
@@ -203,7 +221,7 @@ def _evaluate(
         typer.echo(f"report: {output}")
 
 
-@app.command(cls=GroupedOptions)
+@app.command(epilog=_example("colorize old.jpg PHOTOS -o out/ --vividness 0.8"))
 def colorize(
     inputs: Annotated[
         list[str] | None,
@@ -389,7 +407,7 @@ def colorize(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=_example("export runs/mine -o saved_models/mine"))
 def export(
     model: Annotated[
         str, typer.Argument(help="A run, a .keras file, or the name of a pretrained model.")
@@ -411,7 +429,7 @@ def export(
         typer.Option(min=0.001, help="The server refuses larger images; 64 by default."),
     ] = None,
 ) -> None:
-    """Write a SavedModel for TF Serving into the next version folder, or another format."""
+    """Write a SavedModel for TF Serving, or a file of another format."""
     from keras_colorize import api
 
     typer.echo(api.export(model, output, format=format, max_megapixels=max_megapixels))
@@ -440,7 +458,35 @@ def demo(
     serve(models or [], host, port, max_megabytes)
 
 
-@app.command()
+@app.command(epilog=_example("push runs/mine USER/NAME --license mit"))
+def push(
+    model: Annotated[str, typer.Argument(help="A run, a .keras file or a pretrained model.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="USER/NAME", help="Repository; made if it is not there.")
+    ],
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public",
+            help="Who sees a new repository; by default as your account says.",
+        ),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Identifier for the card, as mit or apache-2.0.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a report for the card; a run's report/ by default."),
+    ] = None,
+) -> None:
+    """Upload a model to the Hugging Face Hub, with recipe and card."""
+    from keras_colorize import api
+
+    typer.echo(api.push_to_hub(model, repository, private=private, license=license, report=report))
+    typer.echo(f"  use it:   {NAME} colorize IMAGE -o OUT --model hf://{repository}")
+
+
+@app.command(epilog=_example("request http://HOST:8501/v1/models/mine old.jpg -o new.png"))
 def request(
     url: Annotated[
         str, typer.Argument(help="http://HOST:8501/v1/models/NAME, or grpc://HOST:8500.")
@@ -500,7 +546,7 @@ def models() -> None:
         typer.echo(f"    Model card: {model.card}")
 
 
-@app.command()
+@app.command(epilog=_example("recipes quickstart > mine.toml"))
 def recipes(
     name: Annotated[
         str | None,
@@ -510,7 +556,7 @@ def recipes(
         bool, typer.Option("--keys", help="Print the meaning, default and range of every key.")
     ] = False,
 ) -> None:
-    """List the installed recipes, or print one of them or the reference of keys."""
+    """List the installed recipes, or print one, or all keys."""
     from keras_colorize.recipe import recipe_header, recipe_paths, recipe_text
     from keras_colorize.recipe_reference import recipe_reference
 
@@ -525,13 +571,22 @@ def recipes(
                 typer.echo(f"    {line}")
 
 
-@app.command()
-def validate(recipe: RecipeArgument, overrides: SetOption = None) -> None:
+@app.command(epilog=_example("validate mine.toml --set data.path=FOLDER --show"))
+def validate(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe with every value written out.")
+    ] = False,
+) -> None:
     """Check a recipe without loading TensorFlow."""
     from keras_colorize.recipe import load_recipe
 
-    load_recipe(recipe, overrides or [])
-    typer.echo(f"{recipe}: valid")
+    resolved = load_recipe(recipe, overrides or [])
+    if show:
+        typer.echo(resolved.to_toml(), nl=False)
+    else:
+        typer.echo(f"{recipe}: valid")
 
 
 @data.command("oxford-paintings")

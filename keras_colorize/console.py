@@ -1,6 +1,7 @@
 """What the user sees: a progress bar, the log, and help with options in groups."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,21 +27,53 @@ def progress_bar(label: str = "images") -> Callable[[int, int], None] | None:
     return show
 
 
-class GroupedOptions(TyperCommand):
+_METAVARS = {
+    "<str>": "TEXT",
+    "<path>": "PATH",
+    "<int range>": "N",
+    "<float range>": "X",
+}
+"""How the help calls what an option takes, instead of Python's types."""
+
+
+class Command(TyperCommand):
     """A command whose plain help shows options in groups, as `rich_help_panel` names them."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Arguments as RECIPE, MODEL... and [IMAGE]..., not as {recipe}."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [re.sub(r"\{(.+)\}", r"\1", piece.upper()) for piece in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes a section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if record := parameter.get_help_record(ctx):
+                names, text = record
                 is_argument = parameter.param_type_name == "argument"
+                if is_argument:
+                    names = names.partition(" ")[0].upper()
+                for type_name, metavar in _METAVARS.items():
+                    names = names.replace(type_name, metavar)
                 group = getattr(parameter, "rich_help_panel", None)
                 group = group or ("Arguments" if is_argument else "Options")
-                groups.setdefault(group, []).append(record)
+                groups.setdefault(group, []).append((names, text))
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
+
+
+class Commands(typer.Typer):
+    """A `Typer` whose commands are of that kind."""
+
+    def command(self, *arguments: Any, **options: Any) -> Any:
+        """As Typer's own."""
+        return super().command(*arguments, **{"cls": Command, **options})
+
+
+def counted(number: int, noun: str) -> str:
+    """As "1 epoch", "1,200 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 log = logging.getLogger("keras_colorize")

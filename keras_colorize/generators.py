@@ -1,4 +1,4 @@
-"""What a MODEL argument means: a run, a file, a SavedModel, or the name of a pretrained model."""
+"""What a MODEL argument means: a run, a file, a SavedModel, a pretrained model, one on the Hub."""
 
 import functools
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 from zipfile import is_zipfile
 
-from keras_colorize import pretrained
+from keras_colorize import hub, pretrained
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.parts import own_parts
 from keras_colorize.recipe import Recipe, RecipeError
 from keras_colorize.startup import load_tensorflow, use_device
-from keras_colorize.training.run import RECIPE_NAME, Run
+from keras_colorize.training.run import Run
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,8 @@ class Generator:
 
     Attributes:
         name: a short name for tables.
-        path: the `.keras` file, or the version folder of a SavedModel; None for a Keras model.
+        path: the `.keras` file, the version folder of a SavedModel, or the folder of a model of
+            the Hub; None for a Keras model.
         run: the run that it comes from, None for others.
         model: the Keras model, where it is one already.
         onnx: an ONNX file of the same model, which colorizes without TensorFlow; None if there is
@@ -51,9 +52,15 @@ class Generator:
         return None if self.run is None else self.run.recipe
 
     @property
+    def pretrained(self) -> "pretrained.PretrainedModel | None":
+        """The model of the package that it is, if it is one."""
+        model = pretrained.MODELS.get(self.name)
+        return model if model and self.path == model.path else None
+
+    @property
     def is_saved_model(self) -> bool:
         """Whether it is a SavedModel."""
-        return self.path is not None and self.path.is_dir()
+        return self.path is not None and _is_saved_model(self.path)
 
     def load(self) -> "keras.Model":
         """The Keras model, `lightness` -> `ab`.
@@ -107,25 +114,6 @@ class Generator:
 
         return shared_network(generator)
 
-    def card_and_recipe(self) -> dict[str, str]:
-        """The files that stand beside an exported model: name -> text."""
-        shipped = pretrained.MODELS.get(self.name)
-        if shipped is not None and self.path == shipped.path:
-            recipe = shipped.path.with_suffix(".toml").read_text(encoding="utf-8")
-            return {"MODEL_CARD.md": shipped.card.read_text(encoding="utf-8"), RECIPE_NAME: recipe}
-        card = f"# {self.name}\n\nColorizes gray images; exported by keras-colorize.\n"
-        if self.run is None:
-            return {"MODEL_CARD.md": f"{card}\nHow it was trained is not known.\n"}
-        if best := self.run.best_epoch:
-            epochs = len(self.run.history)
-            card += (
-                f"\nTrained by `{RECIPE_NAME}`; the best of {epochs} epochs, epoch {best['epoch']}."
-                f" On validation images: L1 {best['val_l1_loss']:.4f}, Delta E*ab "
-                f"{best['val_delta_e_76']:.2f}.\n"
-            )
-        recipe = self.run.recipe_file.read_text(encoding="utf-8")
-        return {"MODEL_CARD.md": card, RECIPE_NAME: recipe}
-
 
 def resolve(model: "Model | None") -> Generator:
     """Finds what a MODEL argument means.
@@ -133,7 +121,8 @@ def resolve(model: "Model | None") -> Generator:
     Args:
         model: a `Run` or the path of one (its best model), a `.keras` file, the folder of a
             SavedModel or its name in `saved_models/` (the newest version), the name of a
-            pretrained model, a Keras model, or None for the default pretrained model.
+            pretrained model, `hf://user/name` of the Hugging Face Hub, a Keras model, or None for
+            the default pretrained model.
 
     Raises:
         ColorizeError: there is no such model.
@@ -145,6 +134,8 @@ def resolve(model: "Model | None") -> Generator:
         network = cast("keras.Model", model)
         return Generator(network.name, model=network)
     path = Path(name)
+    if hub.is_address(name):
+        return Generator("/".join(path.parts[1:]), hub.download(name))
     if not path.exists() and path.parent == Path():
         if path.name in pretrained.MODELS:
             shipped = pretrained.MODELS[path.name]
@@ -154,12 +145,12 @@ def resolve(model: "Model | None") -> Generator:
     if path.is_file():
         return Generator(_short_name(path), path)
     # An exported model has its recipe beside it, too.
-    if (run := Run.at(path)) and not (path / "saved_model.pb").is_file():
+    if (run := Run.at(path)) and not _is_saved_model(path):
         if "best" not in run.models:
             raise ColorizeError(f"{path}: has no model yet; its first epoch is not finished")
         return Generator(_short_name(path), run.models["best"], run)
     for folder in (path, *sorted(path.glob("[0-9]*"), key=_version, reverse=True)):
-        if (folder / "saved_model.pb").is_file():
+        if _is_saved_model(folder):
             return Generator(_short_name(path), folder)
     raise ColorizeError(
         f"{model}: no model: neither a run, a .keras file, nor a SavedModel here or in "
@@ -197,6 +188,10 @@ def resolve_initial_weights(model: "Model") -> Generator:
     return source
 
 
+def _is_saved_model(path: Path) -> bool:
+    return (path / "saved_model.pb").is_file()
+
+
 def _version(folder: Path) -> int:
     return int(folder.name) if folder.name.isdecimal() else -1
 
@@ -230,13 +225,13 @@ def _load(path: Path) -> "keras.Model":
     if path.suffix == ".keras" and path.is_file() and not is_zipfile(path):
         raise ColorizeError(f"{path}: cannot be loaded as a Keras model: it is damaged")
     try:
-        if path.is_dir():
+        if _is_saved_model(path):
             return load_predict_ab(path)
         return keras.saving.load_model(path, compile=False)
     except ColorizeError:
         raise
     except Exception as error:  # Damaged files make Keras, HDF5 and TensorFlow raise many kinds.
-        kind = "SavedModel" if path.is_dir() else "Keras model"
+        kind = "SavedModel" if _is_saved_model(path) else "Keras model"
         reason = shorten(next(iter(str(error).splitlines()), type(error).__name__), 200)
         raise ColorizeError(f"{path}: cannot be loaded as a {kind}: {reason}") from error
 

@@ -1,11 +1,17 @@
-"""Tables and images as HTML that needs no other file, for notebooks."""
+"""Notebooks: whether this is one; tables and images as HTML that needs no other file."""
 
 import base64
 import html
+import sys
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
+
+def in_notebook() -> bool:
+    """Whether output goes to a notebook's cell, which redraws a line as a terminal does."""
+    return type(sys.stdout).__module__ == "ipykernel.iostream"
 
 
 def html_image(image: np.ndarray | bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
@@ -86,8 +87,8 @@ def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[P
         layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
         figure = Figure(figsize=(5.0 * across, 3.6 * down), dpi=160, layout=layout)
         panels_of_figure = figure.subplots(down, across, squeeze=False).flat
-        for axes, (title, columns) in zip(panels_of_figure, shown, strict=True):
-            _draw_panel(axes, title, columns, history, best)
+        for number, (title, columns) in enumerate(shown):
+            _draw_panel(panels_of_figure[number], title, columns, history, best, named=not number)
         written.append(directory / name)
         save_figure(figure, written[-1])
     return written
@@ -138,6 +139,13 @@ def draw_images(
     return figure
 
 
+def figure_pixels(figure: Figure) -> np.ndarray:
+    """Draws a figure as an image, uint8 sRGB of shape (H, W, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, whole or not at all.
 
@@ -167,8 +175,13 @@ def _draw_panel(
     columns: dict[str, str],
     history: dict[str, np.ndarray],
     best: tuple[float, float] | None,
+    *,
+    named: bool,
 ) -> None:
-    """Draws the columns that the history has, training and validation, over the epochs."""
+    """Draws the columns that the history has, training and validation, over the epochs.
+
+    The legend names the best epoch if `named`; the first panel's is enough.
+    """
     epochs = history["epoch"]
     few = len(epochs) <= 30
     style = {"marker": "o", "markersize": 3.0, "linewidth": 1.4} if few else {"linewidth": 0.9}
@@ -186,7 +199,8 @@ def _draw_panel(
                 )
     if best is not None:
         label = f"best validation L1: {best[1]:.4f}, epoch {best[0]:.0f}"
-        axes.axvline(best[0], color=_INK, linewidth=0.9, linestyle=":", label=label)
+        shown = label if named else "_nolegend_"
+        axes.axvline(best[0], color=_INK, linewidth=0.9, linestyle=":", label=shown)
     if title == "Learning rate":
         axes.set_yscale("log")
     if few:

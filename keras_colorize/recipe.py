@@ -104,6 +104,10 @@ class Recipe(Table):
         """What a TOML file of this recipe holds."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def values(self) -> dict[str, Any]:
+        """All values that are set: `table.key` -> value."""
+        return _flatten(self.model_dump(mode="json", exclude_none=True))
+
     def differences(self, other: "Recipe") -> list[str]:
         """One line per key whose value differs: `table.key: mine, not theirs`."""
         mine, theirs = (

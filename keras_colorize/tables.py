@@ -343,7 +343,7 @@ class Training(Table):
     initial_weights: str | None = Field(
         default=None,
         description="Model whose generator's weights to start from: a run, a `.keras` file, the "
-        "original's `.pt`, or the name of a pretrained model.",
+        "original's `.pt`, the name of a pretrained model, or `hf://user/name`.",
     )
     frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         default=0, description="First epochs in which a pretrained encoder is not trained."
@@ -380,7 +380,7 @@ def network_names(table: str) -> str:
 
 def _one_spelling(path: str | None) -> str | None:
     """One spelling of each path, so that a run resumes by any."""
-    if not path:
+    if not path or path.startswith("hf://"):
         return path
     if "\0" in path:
         raise ValueError(f"must hold no NUL character (got {show(path)})")

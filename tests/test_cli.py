@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import keras_colorize
-from keras_colorize import pretrained
+from keras_colorize import cli, pretrained
 from keras_colorize.recipe import recipe_paths
 from keras_colorize.recipe_reference import recipe_reference
 
@@ -62,9 +63,36 @@ def test_help_names_every_command(call):
     assert output.startswith("Usage: keras-colorize [OPTIONS] COMMAND")
     commands = re.findall(r"^  ([a-z]+)  ", output.partition("Commands:")[2], re.MULTILINE)
     assert commands == [
-        *("fit", "evaluate", "compare", "colorize", "export", "demo", "request", "plot"),
+        *("fit", "evaluate", "compare", "colorize", "export", "demo", "push", "request", "plot"),
         *("models", "recipes", "validate", "data"),
     ]
+
+
+def test_help_is_whole_and_speaks_no_python():
+    def help_of(*command: str) -> str:
+        return CliRunner().invoke(cli.app, [*command, "--help"]).output
+
+    commands = help_of().partition("Commands:")[2]
+    assert "..." not in commands
+    for command in re.findall(r"^  ([a-z]+)  ", commands, re.MULTILINE):
+        python = re.search(r"<(str|path|list.*|(int|float) range)>|\{", help_of(command))
+        assert not python, command
+
+
+def test_help_of_one_command(call):
+    _, output, _ = call("compare", "--help")
+    assert output.startswith("Usage: keras-colorize compare [OPTIONS] MODEL...\n")
+    assert "\n  MODEL  Each: a run, a .keras file" in output
+    assert "\n  -o, --output PATH  Folder for the report.\n" in output
+    assert output.endswith(
+        "\n  Example: keras-colorize compare runs/mine runs/other -o comparison\n"
+    )
+
+
+def test_shells_complete_commands():
+    asked = {"_KERAS_COLORIZE_COMPLETE": "complete_bash", "COMP_WORDS": "x ex", "COMP_CWORD": "1"}
+    done = subprocess.run(COMMAND, capture_output=True, text=True, env=os.environ | asked)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "export\n", "")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--debug"], ["data"]])
@@ -129,6 +157,17 @@ def test_every_mistake_of_a_recipe_is_a_line(call, tmp_path):
         "should be 'folder', 'cifar10', 'painted_scenes', 'given' or 'module:function' (got 3)\n"
         "keras-colorize: my.toml:5: training.epochs: should be a valid integer (got true)\n",
     )
+
+
+def test_validate_shows_every_value(call, tmp_path):
+    code, output, errors = call("validate", "quickstart", "--set", "training.seed=7", "--show")
+    assert (code, errors) == (0, "")
+    (tmp_path / "shown.toml").write_text(output)
+    shown = keras_colorize.load_recipe(tmp_path / "shown.toml")
+    assert shown.differences(keras_colorize.load_recipe("quickstart")) == [
+        "training.seed: 7, not 0"
+    ]
+    assert "checkpoint_minutes = 5.0" in output
 
 
 def test_validate_loads_no_tensorflow(call):
@@ -232,6 +271,22 @@ def test_a_list_of_files_in_and_a_report_out(call, tmp_path):
         "out/in a folder.png",
         "out/bad.png",
     }
+
+
+def test_a_dry_run_leaves_nothing(call, tmp_path):
+    small = ("data.train_images=80", "training.batch_size=8", "generator.filters=1")
+    options = [part for value in small for part in ("--set", value)]
+    code, output, errors = call("fit", "quickstart", "--dry-run", *options)
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[:2] == [
+        "runs/quickstart: would train; nothing is written",
+        "  images:  up to 80 to train on, 200 to validate on, 200 to test on",
+    ]
+    assert re.fullmatch(r"  memory:  \S+ \S+ of \S+ GB that are free, 3.2 MB of it for.*", lines[2])
+    assert lines[3] == "  steps:   10 an epoch, 80 in 8 epochs"
+    assert re.fullmatch(r"  time:    \S+ \S+ an epoch, \S+ \S+ in all; \S+ s a step", lines[4])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_termination_leaves_whole_files_only(tmp_path):

@@ -41,7 +41,7 @@ def test_the_examples(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("runs/mine: all 1 epochs done; ")
+    assert done.stdout.startswith("runs/mine: 1 epoch done; ")
     run = keras_colorize.fit("mine.toml", epochs=2, verbose=0)
     assert len(run.history) == 2
     assert run.recipe.generator.network == "my_parts:small_generator"

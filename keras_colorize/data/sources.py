@@ -146,6 +146,22 @@ def load_folder(
     return Splits(train, validation, test, tuple(unreadable), gray)
 
 
+def count_folder(
+    path: Path | str,
+    *,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    split_by: Literal["file", "folder"] = "file",
+) -> tuple[int, int, int]:
+    """Counts the files of a folder tree to train, validate and test on; arguments as above.
+
+    Raises:
+        ColorizeError: `path` is not a folder, or has no image.
+    """
+    train, validation, test = _split(_names(Path(path)), validation_share, test_share, split_by)
+    return len(train), len(validation), len(test)
+
+
 def load_test_images(
     path: Path | str, image_size: int, progress: Progress | None = None
 ) -> ImageSet:

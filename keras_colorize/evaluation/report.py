@@ -396,3 +396,13 @@ def _choose(errors: np.ndarray) -> dict[str, list[int]]:
         "median": ranking[middle : middle + _EXAMPLES],
         "worst": ranking[: -_EXAMPLES - 1 : -1],
     }
+
+
+def markdown_table(summary: Mapping[str, Mapping[str, float]]) -> str:
+    """The summary of a report, as metrics.json has it under `models`, as a table in Markdown."""
+    lines = [["", *summary], ["---", *["---:"] * len(summary)]]
+    lines += [
+        [row.label.strip(), *(format(scores[row.metric], row.form) for scores in summary.values())]
+        for row in _ROWS
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

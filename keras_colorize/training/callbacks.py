@@ -1,12 +1,9 @@
-"""What happens around the training steps: progress bar, curves, samples, models, checkpoints."""
+"""What happens around the training steps: progress bar, history, samples, models, checkpoints."""
 
-import errno
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
@@ -15,16 +12,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_colorize.color import normalize, render
+from keras_colorize.color import AB_SCALE, normalize, render
 from keras_colorize.console import log
-from keras_colorize.errors import ColorizeError, shorten
+from keras_colorize.errors import ColorizeError
 from keras_colorize.files import require_room, whole_file
-from keras_colorize.images import image_grid, write_image
+from keras_colorize.images import write_image
+from keras_colorize.plots import draw_images, figure_pixels
 from keras_colorize.tables import BEST_BY
+from keras_colorize.training.curves import EventFiles, Logs
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, save_state
-
-Logs = dict[str, float]
 
 SHOWN = ("l1_loss", "delta_e_76", "discriminator_accuracy")
 """What the progress bar shows; history and TensorBoard have the rest."""
@@ -90,97 +87,44 @@ class History(keras.callbacks.Callback):
         self.progress.history.append({**row, **rates, **figures})
 
 
-@contextmanager
-def writing_events(run: Run) -> Iterator[None]:
-    """Raises an OSError, as other files do, when TensorFlow cannot write its events."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        message = error.message.partition("}} ")[2] or error.message  # Without the operation.
-        code, reason = errno.EIO, shorten(message.splitlines()[0], 200)
-        if os.strerror(errno.ENOSPC) in error.message:
-            code, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
-        raise OSError(code, reason, str(run.tensorboard_folder)) from error
-
-
 class Samples(keras.callbacks.Callback):
-    """After each epoch a grid of original | gray | predicted: a PNG, and an image in TensorBoard.
+    """After each epoch a grid of original, gray and predicted: a PNG, and an image in TensorBoard.
 
     Args:
         run: where to.
         rgb: uint8, shape (N, S, S, 3); the same images every time.
-        writer: of the TensorBoard images.
+        events: files of the TensorBoard images.
     """
 
-    def __init__(self, run: Run, rgb: np.ndarray, writer: tf.summary.SummaryWriter) -> None:
+    def __init__(self, run: Run, rgb: np.ndarray, events: EventFiles) -> None:
         super().__init__()
         self.run = run
         self.rgb = rgb
-        self.lightness, ab = normalize(rgb)
-        self.gray = render(self.lightness, tf.zeros_like(ab)).numpy()
-        self.writer = writer
+        self.lightness, self.ab = normalize(rgb)
+        self.gray, self.gray_captions = self._rendered(tf.zeros_like(self.ab))
+        self.events = events
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Predicts and writes."""
         predicted_ab = self.model.output_generator(self.lightness, training=False)
-        predicted = render(self.lightness, predicted_ab).numpy()
-        rows = [list(row) for row in zip(self.rgb, self.gray, predicted, strict=True)]
-        grid = image_grid(rows, scale=max(1, 96 // self.rgb.shape[1]))
+        predicted, captions = self._rendered(predicted_ab)
+        grid = figure_pixels(
+            draw_images(
+                f"Validation images after epoch {epoch + 1}",
+                ["original", "gray", "predicted"],
+                list(zip(self.rgb, self.gray, predicted, strict=True)),
+                [["", *pair] for pair in zip(self.gray_captions, captions, strict=True)],
+            )
+        )
         write_image(self.run.samples_folder / f"epoch_{epoch + 1:04d}.png", grid)
-        with writing_events(self.run), self.writer.as_default(step=epoch + 1):
+        with self.events.writing("validation", step=epoch + 1):
             tf.summary.image("original, gray, predicted", grid[None])
 
-
-def tag(name: str) -> str:
-    """Where TensorBoard shows a figure: `generator/l1_loss`, `learning_rate/generator`."""
-    if name.endswith("_learning_rate"):
-        return f"learning_rate/{name.removesuffix('_learning_rate')}"
-    if name == "seconds":
-        return "epoch/seconds"
-    network, _, figure = name.partition("_")
-    if network in ("generator", "discriminator"):
-        return f"{network}/{figure}"
-    return f"generator/{name}"
-
-
-class TensorBoard(keras.callbacks.Callback):
-    """Scalars of each epoch: training and validation on the same charts, learning rates.
-
-    Args:
-        run: what is trained; its recipe is shown as text.
-        training: writer of the training figures and learning rates, and of the recipe.
-        validation: writer of the validation figures.
-        progress: its history's last row is what is written.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        training: tf.summary.SummaryWriter,
-        validation: tf.summary.SummaryWriter,
-        progress: Progress,
-    ) -> None:
-        super().__init__()
-        self.run = run
-        self.training = training
-        self.validation = validation
-        self.progress = progress
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Writes the recipe."""
-        with writing_events(self.run), self.training.as_default(step=self.progress.epoch):
-            tf.summary.text("recipe", f"```\n{self.run.recipe.to_toml()}```")
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Writes the row."""
-        with writing_events(self.run):
-            for name, value in self.progress.history[-1].items():
-                writer = self.validation if name.startswith("val_") else self.training
-                if name != "epoch":
-                    with writer.as_default(step=epoch + 1):
-                        tf.summary.scalar(tag(name.removeprefix("val_")), value)
-            self.training.flush()
-            self.validation.flush()
+    def _rendered(self, ab: tf.Tensor) -> tuple[np.ndarray, list[str]]:
+        """The images in these colors, and what each caption says of them."""
+        errors = AB_SCALE * tf.reduce_mean(tf.norm(ab - self.ab, axis=-1), axis=(1, 2))
+        captions = [f"Delta E*ab {error:.1f}" for error in errors.numpy()]
+        return render(self.lightness, ab).numpy(), captions
 
 
 class Models(keras.callbacks.Callback):

@@ -4,7 +4,8 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from keras_colorize.files import write_text
@@ -19,9 +20,13 @@ def write_environment(path: Path, images: Mapping[str, object]) -> None:
         path: of the file.
         images: how many are used and skipped.
     """
+    versions = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):  # tensorflow-io is not for every Python.
+            versions[package] = version(package)
     environment = {
         "python": platform.python_version(),
-        **{package: version(package) for package in _PACKAGES},
+        **versions,
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
         "pictures": dict(images),

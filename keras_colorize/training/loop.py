@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_colorize.console import log
+from keras_colorize.console import counted, log
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import remove_leftovers
 from keras_colorize.training.callbacks import (
@@ -22,10 +22,9 @@ from keras_colorize.training.callbacks import (
     ProgressBar,
     Samples,
     StoppedByCallback,
-    TensorBoard,
-    writing_events,
 )
 from keras_colorize.training.colorizer import Colorizer
+from keras_colorize.training.curves import EventFiles, TensorBoard
 from keras_colorize.training.environment import write_environment
 from keras_colorize.training.kept_callbacks import KeptCallbacks
 from keras_colorize.training.run import Run
@@ -85,14 +84,13 @@ def train(
     if run.state_file.exists():
         progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
-        done = f"{progress.epoch} epochs and {progress.batch} of {batches} batches"
+        done = f"{counted(progress.epoch, 'epoch')} and {progress.batch} of {batches} batches"
         log.info("%s: resumes after %s", run.path, done)
     run.write_recipe()
     if not run.environment_file.exists():
         write_environment(run.environment_file, training.images)
 
-    curves = tf.summary.create_file_writer(str(run.tensorboard_folder / "train"))
-    validation_curves = tf.summary.create_file_writer(str(run.tensorboard_folder / "validation"))
+    events = EventFiles(run.tensorboard_folder)
     checkpoints = Checkpoints(
         run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else ()
     )
@@ -100,8 +98,8 @@ def train(
         [
             *([ProgressBar(batches, progress)] if verbose else ()),
             History(progress),
-            Samples(run, training.samples, validation_curves),
-            TensorBoard(run, curves, validation_curves, progress),
+            Samples(run, training.samples, events),
+            TensorBoard(run.recipe, events, progress, batches),
             Models(run, progress),
             *callbacks,
             KeptCallbacks(progress, callbacks),
@@ -146,17 +144,14 @@ def train(
                 fit(whole_epoch, last_epoch)
 
     colorizer.stop_training = False
-    with (
-        _stopping_cleanly(checkpoints),
-        _closing(curves, run),
-        _closing(validation_curves, run),
-    ):
+    with _stopping_cleanly(checkpoints), events:
         around.begin()
         with suppress(StoppedByCallback):
             rest()
         around.end()
     if progress.epoch < settings.epochs:
-        log.info("%s: stopped by a callback after %d epochs", run.path, progress.epoch)
+        done = counted(progress.epoch, "epoch")
+        log.info("%s: stopped by a callback after %s", run.path, done)
 
 
 class _Around(keras.callbacks.CallbackList):
@@ -188,16 +183,6 @@ def _resume(training: Training, run: Run) -> Progress:
     if progress.history:
         run.write_history(progress.history)
     return progress
-
-
-@contextmanager
-def _closing(writer: tf.summary.SummaryWriter, run: Run) -> Iterator[None]:
-    """Closes a writer of TensorBoard events in the end."""
-    try:
-        yield
-    finally:
-        with writing_events(run):
-            writer.close()
 
 
 @contextmanager

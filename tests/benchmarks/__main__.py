@@ -20,6 +20,7 @@ from tests.benchmarks.measuring import Options, Row, argument_parser, run
 
 BENCHMARKS = (
     "starting",
+    "estimate",
     "training_step",
     "feeding",
     "growth",

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 import keras_colorize
-from keras_colorize import pretrained
+from keras_colorize import cards, pretrained
 from keras_colorize.color import normalize, render
 from keras_colorize.generators import resolve
 from keras_colorize.models import unet_generator
@@ -249,12 +249,12 @@ def test_card_and_recipe_stand_beside(tmp_path: Path, monkeypatch) -> None:
 
 def test_card_of_a_pretrained_model(monkeypatch, tmp_path: Path) -> None:
     shipped = pretrained.MODELS[pretrained.DEFAULT]
-    texts = resolve(None).card_and_recipe()
-    assert texts["MODEL_CARD.md"] == shipped.card.read_text()
-    assert texts["recipe.toml"] == shipped.path.with_suffix(".toml").read_text()
+    assert cards.card(resolve(None)) == shipped.card.read_text()
+    recipe = shipped.path.with_suffix(".toml").read_text()
+    assert cards.recipe_text(resolve(None)) == {"recipe.toml": recipe}
     (tmp_path / "mine.keras").touch()
-    texts = resolve(tmp_path / "mine.keras").card_and_recipe()
-    assert texts.keys() == {"MODEL_CARD.md"}
+    other = resolve(tmp_path / "mine.keras")
+    assert "not known" in cards.card(other) and cards.recipe_text(other) == {}
 
 
 def test_saved_models_of_earlier_versions_load(generator: keras.Model, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
-import contextlib
 import errno
 import os
-import resource
 import tracemalloc
 
 import keras
@@ -16,7 +14,6 @@ from keras_colorize.training.callbacks import (
     History,
     Models,
     ProgressBar,
-    TensorBoard,
 )
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, load_state
@@ -157,23 +154,6 @@ def test_a_full_disk_is_told_before_hdf5_meets_it(run, progress, colorizer, monk
         models.on_epoch_end(0)
     assert caught.value.filename == str(run.path / "models")
     assert list((run.path / "models").iterdir()) == []
-
-
-def test_a_full_disk_is_told_when_curves_are_written(run, progress):
-    folder = run.path / "tensorboard"
-    writers = [tf.summary.create_file_writer(str(folder / part)) for part in ("train", "val")]
-    progress.history.append({f"loss_{number}": 0.5 for number in range(50)})
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
-    try:
-        with pytest.raises(OSError) as caught:
-            TensorBoard(run, *writers, progress).on_epoch_end(0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert caught.value.filename == str(folder) and "\n" not in caught.value.strerror
-    for writer in writers:
-        with contextlib.suppress(tf.errors.OpError):
-            writer.close()
 
 
 @pytest.mark.parametrize("filters", [1, 16])

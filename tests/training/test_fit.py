@@ -21,6 +21,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import keras_colorize
 from keras_colorize import ColorizeError, Run
@@ -96,10 +97,7 @@ def events(path: Path) -> EventAccumulator:
 
 class TestRunDirectory:
     def test_files(self, run):
-        found = {
-            "tensorboard/" + name.split("/")[1] if name.startswith("tensorboard/") else name
-            for name in files(run.path)
-        }
+        found = {re.sub("/events.out.tfevents.*", "", name) for name in files(run.path)}
         assert found == {
             ".lock",
             "recipe.toml",
@@ -112,6 +110,8 @@ class TestRunDirectory:
             "samples/epoch_0001.png",
             "samples/epoch_0002.png",
             "samples/epoch_0003.png",
+            "tensorboard",
+            "tensorboard/steps",
             "tensorboard/train",
             "tensorboard/validation",
         }
@@ -168,7 +168,7 @@ class TestRunDirectory:
             if name == "train":
                 columns |= {"seconds", "generator_learning_rate", "discriminator_learning_rate"}
             tags = {TAGS[column]: prefix + column for column in columns}
-            other = {"original, gray, predicted", "recipe"}
+            other = {"original, gray, predicted"}
             assert set(curves.Tags()["tensors"]) - other == set(tags)
             for tag, column in tags.items():
                 points = curves.Tensors(tag)
@@ -177,9 +177,27 @@ class TestRunDirectory:
                 assert values == pytest.approx([row[column] for row in rows], rel=1e-6)
 
     def test_tensorboard_shows_the_recipe(self, run):
-        (point,) = events(run.path / "tensorboard" / "train").Tensors("recipe")
+        about = events(run.path / "tensorboard")
+        (point,) = about.Tensors("recipe")
         (text,) = np.atleast_1d(tf.make_ndarray(point.tensor_proto))
         assert text.decode() == f"```\n{run.recipe_file.read_text()}```"
+        content = about.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        values = HParamsPluginData.FromString(content).session_start_info.hparams
+        assert values.keys() == run.recipe.values().keys()
+        assert values["losses.reconstruction_weight"].number_value == 0.99
+        assert values["data.flip"].bool_value is True
+        assert values["discriminator.normalization"].string_value == "batch"
+
+    def test_tensorboard_has_points_within_epochs(self, run):
+        curves = events(run.path / "tensorboard" / "steps")
+        assert set(curves.Tags()["tensors"]) == {
+            f"steps/{name}" for name in AdversarialColorizer.log_names
+        }
+        for name in AdversarialColorizer.log_names:
+            points = curves.Tensors(f"steps/{name}")
+            assert [point.step for point in points] == list(range(1, EPOCHS * BATCHES + 1))
+            ends = [float(tf.make_ndarray(p.tensor_proto)) for p in points[BATCHES - 1 :: BATCHES]]
+            assert ends == pytest.approx([row[name] for row in run.history], rel=1e-6)
 
     def test_a_notebook_shows_its_curves(self, run, tmp_path):
         html = run._repr_html_()
@@ -199,7 +217,7 @@ class TestRunDirectory:
             assert (int(width), int(height)) == (grid.shape[1], grid.shape[0])
             np.testing.assert_array_equal(tf.io.decode_png(png), grid)
         assert epoch == EPOCHS
-        assert any_part_is(grid, scenes[0].repeat(3, axis=0).repeat(3, axis=1))
+        assert any_part_is(grid, scenes[0].repeat(5, axis=0).repeat(5, axis=1))
 
     def test_models_are_of_their_epochs(self, run):
         losses = [row["val_l1_loss"] for row in run.history]

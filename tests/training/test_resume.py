@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_colorize
 from keras_colorize.training.callbacks import Checkpoints
@@ -73,6 +74,19 @@ def kill_after(process: subprocess.Popen, state: Path, batches: int, delay: floa
     process.communicate()
 
 
+def points(folder: Path) -> dict[tuple[str, int], bytes]:
+    """(tag, step) -> value of all event files in a folder; each must be there once."""
+    found = {}
+    for file in sorted(folder.glob("*tfevents*")):
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                assert (value.tag, event.step) not in found
+                if value.tag != "epoch/seconds":
+                    found[value.tag, event.step] = value.tensor.SerializeToString()
+    return found
+
+
 def history(run: Path) -> list[dict[str, str]]:
     with (run / "history.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
@@ -113,6 +127,10 @@ def test_killed_training_ends_with_the_same_weights(
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
     assert history(killed) == history(tmp_path / "whole")
     assert [row["epoch"] for row in history(killed)] == ["1", "2", "3"]
+    for part, steps in (("train", 3), ("validation", 3), ("steps", 3 * BATCHES)):
+        expected_points = points(tmp_path / "whole" / "tensorboard" / part)
+        assert points(killed / "tensorboard" / part) == expected_points
+        assert {step for _, step in expected_points} == set(range(1, steps + 1))
     names = {path.relative_to(killed) for path in killed.rglob("*") if path.suffix != ".v2"}
     whole_names = {
         path.relative_to(tmp_path / "whole")

@@ -10,6 +10,7 @@ import pytest
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import RecipeError, load_recipe
+from keras_colorize.training import environment
 from keras_colorize.training.run import Run
 
 
@@ -25,6 +26,15 @@ def run(tmp_path, recipe):
 
 def contents(path):
     return sorted(file.relative_to(path).as_posix() for file in path.rglob("*"))
+
+
+def test_the_environment_names_the_packages_that_are_there(tmp_path, monkeypatch):
+    """As on Python 3.13, which tensorflow-io has no wheel for."""
+    monkeypatch.setattr(environment, "_PACKAGES", ("numpy", "no-such-package"))
+    environment.write_environment(tmp_path / "environment.json", {"train": 3})
+    written = json.loads((tmp_path / "environment.json").read_text())
+    assert written["numpy"] == np.__version__
+    assert "no-such-package" not in written
 
 
 def test_open_makes_a_run(run, recipe):

@@ -1,0 +1,225 @@
+"""What a training would take: memory, steps and time, measured on a few steps of it."""
+
+import itertools
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import keras
+import tensorflow as tf
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.recipe import Recipe
+from keras_colorize.tables import Data
+from keras_colorize.training.callbacks import Logs
+from keras_colorize.training.loop import Training
+
+WARMING_STEPS, TIMED_STEPS = 2, 10
+"""Steps that are run to trace and warm up, and those after them that count."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training would take; `print` shows it as a table.
+
+    Attributes:
+        path: the run's folder, which is not made.
+        images: to train, validate and test on: at most so many, since unreadable and gray files
+            are found only when all are read.
+        image_bytes: memory that the images take while they are converted, when it is most.
+        memory_bytes: of the whole process at most, images included.
+        free_bytes: memory that there is for it.
+        steps: an epoch.
+        epochs: that are to do.
+        step_seconds: a training step, the median of those that were timed.
+        seconds: all epochs, with validation and without reading the images.
+    """
+
+    path: Path
+    images: Mapping[str, int]
+    image_bytes: int
+    memory_bytes: int
+    free_bytes: int
+    steps: int
+    epochs: int
+    step_seconds: float
+    seconds: float
+
+    def __str__(self) -> str:
+        train, validation, test = (f"{self.images[split]:,}" for split in self.images)
+        steps = self.steps * self.epochs
+        return "\n".join(
+            [
+                f"{self.path}: would train; nothing is written",
+                f"  images:  up to {train} to train on, {validation} to validate on, {test} to "
+                "test on",
+                f"  memory:  {_bytes(self.memory_bytes)} of {_bytes(self.free_bytes)} that "
+                f"are free, {_bytes(self.image_bytes)} of it for images",
+                f"  steps:   {self.steps:,} an epoch, {steps:,} in {self.epochs:,} epochs",
+                f"  time:    {_duration(self.seconds / self.epochs)} an epoch, "
+                f"{_duration(self.seconds)} in all; {_duration(self.step_seconds)} a step",
+            ]
+        )
+
+
+def require_memory(data: Data, images: Mapping[str, int]) -> int:
+    """What the images take while they are converted: uint8 of all, and int16 Lab but of the tests.
+
+    Args:
+        data: the recipe's table.
+        images: how many there are of each split.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        ColorizeError: so much is not free.
+    """
+    pixels = data.image_size**2
+    needed = 3 * pixels * (sum(images.values()) + 2 * (images["train"] + images["validation"]))
+    if needed > (free := free_memory()):
+        raise ColorizeError(
+            f"{sum(images.values()):,} images of {data.image_size}x{data.image_size} take "
+            f"{_bytes(needed)} of memory, and {_bytes(free)} are free; use fewer "
+            "(data.train_images) or smaller ones (data.image_size)"
+        )
+    return needed
+
+
+def measure(
+    recipe: Recipe,
+    training: Training,
+    *,
+    path: Path,
+    images: Mapping[str, int],
+    image_bytes: int,
+    epochs_done: int,
+) -> Estimate:
+    """Trains and validates a few steps, and computes what all of them would take.
+
+    Args:
+        recipe: what would be trained.
+        training: the same, on images enough for a few batches; its weights change.
+        path: of the run.
+        images: how many there are of each split.
+        image_bytes: what all of them take.
+        epochs_done: of a run that would be resumed.
+
+    Raises:
+        ColorizeError: the process would not fit into memory.
+    """
+    settings, colorizer = recipe.training, training.colorizer
+    steps, validation_steps = (
+        math.ceil(images[split] / settings.batch_size) for split in ("train", "validation")
+    )
+    clock = _Clock()
+    batches = training.batches(tf.Variable(0, trainable=False), 0).repeat()
+    seconds: float = 0
+    step_seconds: float = 0
+    frozen = max(0, min(settings.frozen_epochs, settings.epochs) - epochs_done)
+    for is_frozen, epochs in (
+        (True, frozen),
+        (False, settings.epochs - epochs_done - frozen),
+    ):
+        if not epochs:
+            continue
+        colorizer.freeze(is_frozen)
+        at_once = settings.steps_per_execution
+        executions = WARMING_STEPS + math.ceil(TIMED_STEPS / at_once)
+        colorizer.fit(
+            batches,
+            steps_per_epoch=executions * at_once,
+            callbacks=[clock],
+            shuffle=False,
+            verbose=0,
+        )
+        step_seconds = clock.seconds() / at_once
+        colorizer.evaluate(
+            training.validation.repeat(),
+            steps=executions * at_once,
+            callbacks=[clock],
+            verbose=0,
+        )
+        validation_seconds = clock.seconds() / at_once
+        seconds += epochs * (steps * step_seconds + validation_steps * validation_seconds)
+    peak = 1024 * _kilobytes("/proc/self/status", "VmHWM")
+    estimate = Estimate(
+        path=path,
+        images=images,
+        image_bytes=image_bytes,
+        memory_bytes=peak + image_bytes,
+        free_bytes=free_memory(),
+        steps=steps,
+        epochs=settings.epochs - epochs_done,
+        step_seconds=step_seconds,
+        seconds=seconds,
+    )
+    if estimate.memory_bytes > estimate.free_bytes:
+        raise ColorizeError(
+            f"{path}: would take {_bytes(estimate.memory_bytes)} of memory, "
+            f"{_bytes(image_bytes)} of it for images, and {_bytes(estimate.free_bytes)} "
+            "are free; use fewer images, smaller ones or smaller batches"
+        )
+    return estimate
+
+
+class _Clock(keras.callbacks.Callback):
+    """Notes when batches end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Notes the time when the batch is computed, on a GPU too."""
+        for value in (logs or {}).values():
+            float(value)
+        self.ends.append(time.perf_counter())
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """The same."""
+        self.on_train_batch_end(batch, logs)
+
+    def seconds(self) -> float:
+        """The median between two ends after those that warm up; begins anew."""
+        ends, self.ends = self.ends[WARMING_STEPS - 1 :], []
+        return median(end - start for start, end in itertools.pairwise(ends))
+
+
+def free_memory() -> int:
+    """Bytes that this process could have: the machine's that are free, its own, its group's."""
+    free = 1024 * _kilobytes("/proc/meminfo", "MemAvailable")
+    groups = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # There is no limit.
+        limit = int((groups / "memory.max").read_text())
+        free = min(free, limit - int((groups / "memory.current").read_text()))
+    return free + 1024 * _kilobytes("/proc/self/status", "VmRSS")
+
+
+def _kilobytes(file: str, name: str) -> int:
+    """A figure of Linux's lists."""
+    lines = Path(file).read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def _bytes(count: float) -> str:
+    """As "21 MB", "3.4 GB"."""
+    if count < 1e9:
+        return f"{_two_digits(count / 1e6)} MB"
+    return f"{_two_digits(count / 1e9)} GB"
+
+
+def _duration(seconds: float) -> str:
+    """As "0.25 s", "3.4 minutes", "33 hours"."""
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{_two_digits(seconds / length)} {unit}"
+    return f"{_two_digits(seconds)} s"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:.2g}" if number < 99 else f"{number:,.0f}"

@@ -1,0 +1,146 @@
+"""What a training would take, told before it is begun."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from test_fit_options import RECIPE, TRAIN, VALIDATION, generator
+
+import keras_colorize
+from keras_colorize import ColorizeError, load_recipe
+from keras_colorize.training.colorizer import Colorizer
+from keras_colorize.training.estimate import measure
+from keras_colorize.training.loop import Training
+from keras_colorize.training.losses import l1_loss
+
+
+@pytest.fixture
+def estimate(tmp_path):
+    """Estimates a training of tiny networks, which must leave nothing."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+
+    def estimate(*overrides: str, **options) -> keras_colorize.Estimate:
+        before = sorted(tmp_path.rglob("*"))
+        try:
+            return keras_colorize.estimate(
+                recipe, runs=tmp_path / "runs", overrides=overrides, **options
+            )
+        finally:
+            assert sorted(tmp_path.rglob("*")) == before
+
+    return estimate
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Counts the training steps that Keras is asked for."""
+    asked: list[int] = []
+    fit = keras.Model.fit
+
+    def count(self, *arguments, steps_per_epoch, **options):
+        asked.append(steps_per_epoch)
+        return fit(self, *arguments, steps_per_epoch=steps_per_epoch, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", count)
+    return asked
+
+
+def test_of_painted_scenes(estimate, steps):
+    found = estimate("data.source=painted_scenes", "data.train_images=5000", "data.test_images=30")
+    assert steps == [12]  # Two to warm up.
+    assert found.images == {"train": 5000, "validation": 200, "test": 30}
+    assert found.image_bytes == 32 * 32 * (9 * 5200 + 3 * 30)
+    assert found.image_bytes < found.memory_bytes < found.free_bytes
+    assert (found.steps, found.epochs) == (625, 2)
+    assert found.seconds > 2 * 625 * found.step_seconds > 0
+
+
+def test_of_a_folder_counts_files(estimate, tmp_path):
+    images = tmp_path / "images"
+    for split, count in (("train", 20), ("validation", 3), ("test", 2)):
+        (images / split).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(TRAIN[number]).save(images / split / f"{number}.png")
+    found = estimate(f"data.path={images}", "data.train_images=17")
+    assert found.images == {"train": 17, "validation": 3, "test": 2}
+    assert found.steps == 3
+
+
+@pytest.mark.parametrize("kind", ["arrays", "datasets", "function"])
+def test_of_images_that_are_given(estimate, kind):
+    if kind == "function":
+        found = estimate("data.source=test_estimate:scenes")
+    else:
+        data = [TRAIN, VALIDATION]
+        if kind == "datasets":
+            data = [tf.data.Dataset.from_tensor_slices(images) for images in data]
+        found = estimate(data=data)
+    assert found.images == {"train": len(TRAIN), "validation": len(VALIDATION), "test": 0}
+    assert (found.image_bytes == 0) == (kind == "datasets")
+    assert found.steps == math.ceil(len(TRAIN) / 8)
+
+
+def scenes(data, progress) -> tuple[np.ndarray, np.ndarray]:
+    return TRAIN, VALIDATION
+
+
+def test_steps_at_once_and_frozen_epochs_are_timed_apart(tmp_path, steps, batch):
+    settings = ("epochs=3", "frozen_epochs=1", "steps_per_execution=4", "batch_size=8")
+    recipe = load_recipe("paintings_and_photos", [f"training.{value}" for value in settings])
+    network = generator(32, seed=0, filters=2)
+    trained: list[int] = []
+
+    class Watched(Colorizer):
+        def freeze(self, frozen: bool) -> None:
+            super().freeze(frozen)
+            trained.append(len(self.generator.trainable_variables))
+
+    colorizer = Watched(network, l1_loss, pretrained_layers=[network.get_layer("first")])
+    colorizer.compile(keras.optimizers.SGD(0.1), steps_per_execution=4)
+    batches = tf.data.Dataset.from_tensors(batch)
+    found = measure(
+        recipe,
+        Training(colorizer, lambda *_: batches, batches, np.empty(0), "", {}),
+        path=tmp_path / "run",
+        images={"train": 81, "validation": 9, "test": 0},
+        image_bytes=0,
+        epochs_done=0,
+    )
+    assert steps == [20, 20]  # Four at once: two calls to warm up, three that count.
+    assert trained == [4, 6]
+    assert (found.steps, found.epochs) == (11, 3)
+
+
+def test_what_cannot_fit_is_refused_before_it_is_read(estimate):
+    with pytest.raises(
+        ColorizeError,
+        match=r"^2,000,000,400 images of 512x512 take 4,718,\d+ GB of memory, and \S+ GB are free; "
+        r"use fewer \(data.train_images\) or smaller ones \(data.image_size\)$",
+    ):
+        estimate(
+            "data.source=painted_scenes", "data.train_images=2000000000", "data.image_size=512"
+        )
+
+
+def test_a_process_that_cannot_fit_is_refused(estimate, monkeypatch):
+    monkeypatch.setattr("keras_colorize.training.estimate.free_memory", lambda: 100_000_000)
+    with pytest.raises(
+        ColorizeError, match=r"runs/tiny: would take \S+ [MG]B of memory, .* smaller"
+    ):
+        estimate(data=(TRAIN, VALIDATION))
+
+
+def test_of_a_run_that_is_there(tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    common = {"runs": tmp_path / "runs", "data": (TRAIN, VALIDATION)}
+    keras_colorize.fit(tmp_path / "tiny.toml", **common, epochs=1, verbose=0)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    found = keras_colorize.estimate(tmp_path / "tiny.toml", **common, epochs=3)
+    assert found.epochs == 2
+    with pytest.raises(ColorizeError, match=r"runs/tiny: finished, with 1 epoch$"):
+        keras_colorize.estimate(tmp_path / "tiny.toml", **common, epochs=1)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
