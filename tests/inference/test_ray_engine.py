@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -351,6 +352,17 @@ def test_mistakes_are_told_before_any_work(folder, tmp_path, monkeypatch, inputs
     with pytest.raises(ColorizeError, match=message):
         colorize_files(inputs, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_keras_model_and_relative_paths(cluster, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.keras").symlink_to(MODELS[DEFAULT].path)
+    summary = colorize_files("in", "ray", "model.keras", **ONE_WORKER)
+    assert summary.failed == []
+    for name in names_below(folder):
+        colorize_files(Path("in", name), Path("local", name))
+        assert_alike(Path("ray", name), Path("local", name))
 
 
 def test_without_ray(folder, tmp_path, monkeypatch):
