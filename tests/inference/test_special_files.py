@@ -13,7 +13,6 @@ import pytest
 
 from keras_colorize import ColorizeError, colorize_files
 from keras_colorize.images import write_image
-from keras_colorize.inference import streams
 
 COMMAND = [sys.executable, "-m", "keras_colorize.cli", "colorize"]
 
@@ -79,19 +78,12 @@ def _open_when_read(pipe, process):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("socket.png", r"^socket\.png: cannot be read \(a socket or device, not a file\)$"),
-        ("in/socket_link.png", r"^in/socket_link\.png: cannot be read \(a socket or device"),
-        ("in/device.png", r"^in/device\.png: has more than 2 GiB; not an image$"),
+        ("socket.png", r"^socket\.png: a device or socket, not a file or pipe$"),
+        ("in/socket_link.png", r"^in/socket_link\.png: a device or socket, not a file or pipe$"),
         ("in/dangling.png", r"^in/dangling\.png: no such file or folder$"),
         ("in/loop.png", r"^in/loop\.png: no such file or folder$"),
     ],
 )
-def test_special_files_that_are_named(special, monkeypatch, source, message):
-    monkeypatch.setattr(streams, "_MAX_BYTES", 2**20)
+def test_special_files_that_are_named(special, source, message):
     with pytest.raises(ColorizeError, match=message):
         colorize_files(source, "out/")
-
-
-def test_an_empty_device(special):
-    ((source, reason),) = colorize_files("/dev/null", "out/").failed
-    assert (source, reason) == (Path("/dev/null"), "/dev/null: cannot be read (empty)")
