@@ -9,8 +9,8 @@ import keras_colorize
 
 def test_public_names():
     names = (
-        "fit evaluate compare colorize colorize_files load export plot load_recipe Recipe "
-        "RecipeError Run Report fetch_oxford_paintings FetchSummary"
+        "fit estimate evaluate compare colorize colorize_files load export push_to_hub plot "
+        "load_recipe Recipe RecipeError Run Estimate Report fetch_oxford_paintings FetchSummary"
     )
     assert set(keras_colorize.__all__) == {*names.split(), "ColorizeError"}
     for name in keras_colorize.__all__:
