@@ -7,8 +7,8 @@ import functools
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,8 @@ from keras_colorize.prediction_size import PREDICTION_SIZE
 from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
-from keras_colorize.training.run import Run
+from keras_colorize.training.cluster import find_cluster
+from keras_colorize.training.run import Run, run_of_a_worker
 
 if TYPE_CHECKING:
     import keras
@@ -99,18 +100,22 @@ def fit(
     Raises:
         RecipeError: if the recipe cannot be run.
         ColorizeError: if the run's folder belongs to another recipe or process, more epochs are
-            done, or images, initial weights or callbacks are of no use.
+            done, images, initial weights or callbacks are of no use, TF_CONFIG is wrong, or another
+            worker is gone.
         KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call resumes.
     """
     recipe = _requested_recipe(recipe, overrides, epochs, data, initial_weights)
     path = Path(runs) / (name or recipe.name)
+    cluster = find_cluster(recipe.training.strategy)
+    is_chief = cluster is None or cluster.is_chief
     run = Run.find(path, recipe)
     if run and run.is_finished:
-        run.restore_history()
-        run.write_recipe()
+        if is_chief:
+            run.restore_history()
+            run.write_recipe()
         return run
     _require_images(recipe, data)
-    if run:
+    if run and is_chief:
         with run.locked():  # Fails now rather than after all images are read.
             pass
     resumes = run is not None and run.state_file.exists()
@@ -122,18 +127,27 @@ def fit(
         verbose = 1 if sys.stdout.isatty() or in_notebook() else 2
     load_tensorflow()
     from keras_colorize import build
+    from keras_colorize.training.distribution import (
+        describe,
+        lost_workers_named,
+        open_distribution,
+    )
     from keras_colorize.training.kept_callbacks import check_callbacks
     from keras_colorize.training.loop import train
 
     check_callbacks(callbacks, recipe)
     bar = progress_bar() if verbose == 1 else None
-    training = build.build_training(recipe, data, resumes=resumes, progress=bar)
-    run = Run.open(path, recipe)
-    with run.locked(), printed_log() if verbose else nullcontext():
-        counts = [f"{training.images[split]:,}" for split in ("train", "validation")]
-        log.info("%s: %s images to train on, %s to validate on", path, *counts)
-        train(training, run, callbacks, verbose=verbose)
-    return run
+    with lost_workers_named(cluster), printed_log() if verbose else nullcontext():
+        distribution = open_distribution(recipe.training, cluster)
+        training = build.build_training(
+            recipe, data, resumes=resumes, distribution=distribution, progress=bar
+        )
+        with _opened(path, recipe, is_chief) as run:
+            counts = [f"{training.images[split]:,}" for split in ("train", "validation")]
+            log.info("%s: %s images to train on, %s to validate on", path, *counts)
+            log.info("%s: strategy %s", path, describe(distribution))
+            train(training, run, callbacks, verbose=verbose if is_chief else 0)
+    return run if is_chief else Run(path)
 
 
 def estimate(
@@ -592,6 +606,18 @@ def _check_engine(
 def _load_network(model: "Model | None", device: str | None, threads: int) -> "Network":
     """Loads in a worker what a MODEL argument means."""
     return resolve(model).network(device, threads)
+
+
+@contextmanager
+def _opened(path: Path, recipe: Recipe, is_chief: bool) -> Iterator[Run]:
+    """The run to train, locked; for a worker that is not the chief one that is not kept."""
+    if is_chief:
+        run = Run.open(path, recipe)
+        with run.locked():
+            yield run
+    else:
+        with run_of_a_worker(path, recipe) as run:
+            yield run
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:

@@ -19,6 +19,7 @@ from keras_colorize.data.pipeline import (
     training_batches,
     validation_batches,
 )
+from keras_colorize.data.sharding import Shard
 from keras_colorize.data.sources import (
     ImageSet,
     Progress,
@@ -45,6 +46,7 @@ from keras_colorize.tables import (
 from keras_colorize.training import losses
 from keras_colorize.training.classifying import ClassifyingColorizer, class_rarity
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
+from keras_colorize.training.distribution import Distribution
 from keras_colorize.training.estimate import Estimate, measure, require_memory
 from keras_colorize.training.loop import Training
 from keras_colorize.training.optimizers import Adam
@@ -99,6 +101,7 @@ def build_training(
     data: GivenImages | None = None,
     *,
     resumes: bool = False,
+    distribution: Distribution | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """Reads the images and builds all that a training needs.
@@ -109,22 +112,27 @@ def build_training(
         recipe: what to train.
         data: the images, unless the recipe says where they are.
         resumes: a saved state will replace all weights, so no initial ones are loaded.
+        distribution: what to train on; None for one device.
         progress: called now and then while images are read.
     """
     own_parts(recipe)  # Fails now rather than after all images are read.
     if _are_datasets(data):
-        return _training_on_datasets(recipe, data, resumes)
+        return _training_on_datasets(recipe, data, resumes, distribution)
     if data is None:
         splits = load_images(recipe.data, progress)
     else:
         splits = as_splits(data, recipe.data.image_size, "data")
     lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
+    shard = _shard(distribution)
     return Training(
         colorizer=build_colorizer(
-            recipe, validation_batches(lab_train, recipe.training.batch_size), resumes=resumes
+            recipe,
+            validation_batches(lab_train, recipe.training.batch_size),
+            resumes=resumes,
+            distribution=distribution,
         ),
-        batches=functools.partial(build_training_batches, recipe, lab_train),
-        validation=build_validation_batches(recipe, lab_validation),
+        batches=functools.partial(build_training_batches, recipe, lab_train, shard=shard),
+        validation=build_validation_batches(recipe, lab_validation, shard),
         samples=splits.validation.rgb[: recipe.training.sample_images].copy(),
         fingerprint=fingerprint(splits),
         images={
@@ -135,6 +143,7 @@ def build_training(
             "unreadable_skipped": len(splits.unreadable),
             "unreadable": list(splits.unreadable),
         },
+        distribution=distribution,
     )
 
 
@@ -155,7 +164,7 @@ def estimate(
     own_parts(recipe)
     measured = functools.partial(measure, recipe, path=path, epochs_done=epochs_done)
     if _are_datasets(data):
-        training = _training_on_datasets(recipe, data, resumes=False)
+        training = _training_on_datasets(recipe, data, resumes=False, distribution=None)
         lengths = [*map(len, data), 0]
         return measured(training, images=dict(zip(SPLITS, lengths, strict=True)), image_bytes=0)
     few = 2 * recipe.training.batch_size
@@ -203,28 +212,50 @@ def _are_datasets(data: GivenImages | None) -> TypeGuard[Sequence[tf.data.Datase
     return isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data)
 
 
+def _shard(distribution: Distribution | None) -> Shard | None:
+    """The replicas that this process loads images for."""
+    if distribution is None:
+        return None
+    return Shard(distribution.replicas, distribution.first, distribution.local)
+
+
 def _training_on_datasets(
-    recipe: Recipe, data: Sequence[tf.data.Dataset], resumes: bool
+    recipe: Recipe,
+    data: Sequence[tf.data.Dataset],
+    resumes: bool,
+    distribution: Distribution | None,
 ) -> Training:
     """The same for datasets, which are read anew in every epoch."""
     if len(data) != 2:
         raise ColorizeError(f"data: must be two datasets, train and validation (got {len(data)})")
     size, batch_size = recipe.data.image_size, recipe.training.batch_size
-    train, validation = (dataset_batches(images, size, batch_size) for images in data)
+    shard = _shard(distribution)
+    parts = 1 if shard is None else shard.local
+    train, validation = (dataset_batches(images, size, batch_size, shard) for images in data)
     samples = data[1].take(recipe.training.sample_images)
     counts = [len(images) for images in data]
     return Training(
-        colorizer=build_colorizer(recipe, train, resumes=resumes),
-        batches=lambda epoch, first_batch: train.skip(first_batch),
+        colorizer=build_colorizer(
+            recipe,
+            dataset_batches(data[0], size, batch_size),
+            resumes=resumes,
+            distribution=distribution,
+        ),
+        batches=lambda epoch, first_batch: train.skip(first_batch * parts),
         validation=validation,
         samples=np.stack(list(samples.as_numpy_iterator())),
         fingerprint=f"tf.data {counts}",
         images=dict(zip(("train", "validation"), counts, strict=True)),
+        distribution=distribution,
     )
 
 
 def build_training_batches(
-    recipe: Recipe, lab_cache: tf.Variable, epoch: tf.Variable, first_batch: int
+    recipe: Recipe,
+    lab_cache: tf.Variable,
+    epoch: tf.Variable,
+    first_batch: int,
+    shard: Shard | None = None,
 ) -> tf.data.Dataset:
     """The batches of the epoch that `epoch` holds, without the first `first_batch`."""
     return training_batches(
@@ -235,16 +266,23 @@ def build_training_batches(
         flip=recipe.data.flip,
         crop=recipe.data.crop,
         first_batch=first_batch,
+        shard=shard,
     )
 
 
-def build_validation_batches(recipe: Recipe, lab_cache: tf.Variable) -> tf.data.Dataset:
+def build_validation_batches(
+    recipe: Recipe, lab_cache: tf.Variable, shard: Shard | None = None
+) -> tf.data.Dataset:
     """The validation images, in order."""
-    return validation_batches(lab_cache, recipe.training.batch_size)
+    return validation_batches(lab_cache, recipe.training.batch_size, shard)
 
 
 def build_colorizer(
-    recipe: Recipe, batches: tf.data.Dataset | None = None, *, resumes: bool = False
+    recipe: Recipe,
+    batches: tf.data.Dataset | None = None,
+    *,
+    resumes: bool = False,
+    distribution: Distribution | None = None,
 ) -> Colorizer:
     """Networks, losses and optimizers, compiled and ready for `fit`.
 
@@ -253,6 +291,7 @@ def build_colorizer(
         batches: the training images, once: a cosine schedule needs the number of batches, and
             ab classes need their colors.
         resumes: as for `build_training`.
+        distribution: as for `build_training`.
     """
     settings, rates = recipe.training, recipe.optimizers
     own = own_parts(recipe)
@@ -261,7 +300,8 @@ def build_colorizer(
         "steps_per_execution": settings.steps_per_execution,
     }
     steps = 0 if batches is None else settings.epochs * len(batches)
-    with _precision(settings.precision):
+    strategy = distribution.strategy if distribution else tf.distribute.get_strategy()
+    with strategy.scope(), _precision(settings.precision):
         generator = _generator(recipe, own.get("generator.network"))
         if recipe.training.initial_weights and not resumes:
             resolve_initial_weights(recipe.training.initial_weights).copy_weights(generator)
@@ -272,8 +312,15 @@ def build_colorizer(
         "reconstruction_loss": own.get("losses.reconstruction")
         or RECONSTRUCTION_LOSSES[recipe.losses.reconstruction],
         "weight_average": settings.weight_average,
+        "strategy": strategy,
     }
-    optimizer = _optimizer(recipe, own, rates.generator_learning_rate, steps)
+    base_rates = [rates.generator_learning_rate]
+    if discriminator:
+        base_rates.append(rates.discriminator_learning_rate)
+    with strategy.scope():
+        optimizers = [_optimizer(recipe, own, base, steps) for base in base_rates]
+    if distribution:
+        _require_plain_sums(optimizers[0], rates.name)
     if discriminator:
         adversarial = AdversarialColorizer(
             generator,
@@ -283,11 +330,7 @@ def build_colorizer(
             real_target=recipe.losses.real_target,
             **common,
         )
-        adversarial.compile(
-            optimizer,
-            _optimizer(recipe, own, rates.discriminator_learning_rate, steps),
-            **options,
-        )
+        adversarial.compile(*optimizers, **options)
         return adversarial
     if recipe.generator.network == "efficientnet":
         if batches is None:
@@ -301,9 +344,9 @@ def build_colorizer(
         )
     else:
         colorizer = Colorizer(generator, **common)
-    colorizer.compile(optimizer, **options)
-    if isinstance(optimizer, Adam):
-        optimizer.scale_learning_rate(
+    colorizer.compile(*optimizers, **options)
+    if isinstance(optimizers[0], Adam):
+        optimizers[0].scale_learning_rate(
             [v for layer in colorizer.pretrained_layers for v in layer.trainable_variables],
             rates.encoder_learning_rate_factor,
         )
@@ -379,6 +422,15 @@ def _optimizer(
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _require_plain_sums(optimizer: keras.optimizers.Optimizer, name: str) -> None:
+    """Fails for what Keras does to the gradients of each replica, and not to their sum."""
+    for option in ("clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps"):
+        if getattr(optimizer, option):
+            raise ColorizeError(
+                f'{name}: {option} works on one device only, training.strategy = "none"'
+            )
 
 
 def _adam(settings: Optimizers, learning_rate: Rate) -> Adam:

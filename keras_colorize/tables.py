@@ -336,7 +336,7 @@ class Training(Table):
     """How long, in what portions, how precisely, and what is kept."""
 
     epochs: Count = Field(description="Epochs of the whole training; may grow later.")
-    batch_size: Count = Field(default=32, description="Images a step.")
+    batch_size: Count = Field(default=32, description="Images a step, over all devices.")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         default=0, description="Of initial weights, dropout, order, flips and crops."
     )
@@ -364,8 +364,22 @@ class Training(Table):
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         default="float32", description="What the networks compute in; weights are float32."
     )
+    strategy: Literal["none", "mirrored", "multi_worker"] | None = Field(
+        default=None,
+        description="How devices train together: `none`, one device; `mirrored`, all GPUs of this "
+        "machine; `multi_worker`, the machines that TF_CONFIG names. Unset: `multi_worker` where "
+        "TF_CONFIG names several, else `mirrored` on several GPUs, else `none`.",
+    )
     jit_compile: bool = Field(default=False, description="Compile the training step with XLA.")
     steps_per_execution: Count = Field(default=1, description="Steps that TensorFlow runs on end.")
+
+    @model_validator(mode="after")
+    def _steps_can_be_divided(self) -> "Training":
+        if self.jit_compile and self.strategy in ("mirrored", "multi_worker"):
+            raise ValueError(
+                f'jit_compile: is for strategy = "none", not {show(self.strategy)} (got true)'
+            )
+        return self
 
     @field_validator("initial_weights")
     @classmethod

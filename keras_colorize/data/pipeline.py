@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import normalize
+from keras_colorize.data.sharding import Shard
 from keras_colorize.errors import ColorizeError
 
 LAB_STEPS = 32_767
@@ -56,6 +57,7 @@ def training_batches(
     flip: bool = True,
     crop: float = 1.0,
     first_batch: int = 0,
+    shard: Shard | None = None,
 ) -> tf.data.Dataset:
     """Batches of one epoch, shuffled, flipped and cropped as (seed, epoch) alone decide.
 
@@ -71,9 +73,11 @@ def training_batches(
         crop: smallest side of the random square crops, as a share of S; each is enlarged to S
             bilinearly. 1 for whole images.
         first_batch: number of batches of the epoch to skip.
+        shard: the replicas to load parts of each batch for.
 
     Returns:
-        A dataset of (`lightness` (B, S, S, 1), `ab` (B, S, S, 2)), float32, with known length.
+        A dataset of (`lightness` (B, S, S, 1), `ab` (B, S, S, 2)), float32, with known length; with
+        a shard of ((`lightness`, `ab`), share, images), as `Shard.split` returns them.
     """
     count = lab_cache.shape[0]
 
@@ -98,24 +102,29 @@ def training_batches(
     batches = batches.apply(
         tf.data.experimental.assert_cardinality(math.ceil(count / batch_size) - first_batch)
     )
-    return _ahead(batches, load)
+    return _loaded(batches, load, shard)
 
 
-def validation_batches(lab_cache: tf.Variable, batch_size: int) -> tf.data.Dataset:
+def validation_batches(
+    lab_cache: tf.Variable, batch_size: int, shard: Shard | None = None
+) -> tf.data.Dataset:
     """Batches in the given order, unchanged.
 
     Args:
         lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
         batch_size: images in a batch; the last one may have fewer.
+        shard: as for `training_batches`.
 
     Returns:
-        A dataset of (`lightness`, `ab`) like `training_batches`.
+        A dataset like `training_batches`.
     """
     positions = tf.data.Dataset.range(lab_cache.shape[0]).batch(batch_size)
-    return _ahead(positions, lambda order: _split(lab_cache.sparse_read(order)))
+    return _loaded(positions, lambda order: _split(lab_cache.sparse_read(order)), shard)
 
 
-def dataset_batches(images: tf.data.Dataset, image_size: int, batch_size: int) -> tf.data.Dataset:
+def dataset_batches(
+    images: tf.data.Dataset, image_size: int, batch_size: int, shard: Shard | None = None
+) -> tf.data.Dataset:
     """Batches of a dataset of the user's own; each iteration reads it anew.
 
     Args:
@@ -123,9 +132,10 @@ def dataset_batches(images: tf.data.Dataset, image_size: int, batch_size: int) -
             number.
         image_size: of the recipe.
         batch_size: images a batch; the last one may have fewer.
+        shard: as for `training_batches`.
 
     Returns:
-        A dataset of (`lightness`, `ab`) like `training_batches`.
+        A dataset like `training_batches`.
 
     Raises:
         ColorizeError: the dataset has something else in it, or no known length.
@@ -142,7 +152,7 @@ def dataset_batches(images: tf.data.Dataset, image_size: int, batch_size: int) -
             "data: the number of images in a dataset must be known, and not 0 (it is "
             f"{images.cardinality()}); see tf.data.experimental.assert_cardinality"
         )
-    return _ahead(images.batch(batch_size), normalize)
+    return _loaded(images.batch(batch_size), normalize, shard)
 
 
 def _random_boxes(count: int, crop: float, seed: tuple[int, tf.Tensor]) -> tf.Tensor:
@@ -157,6 +167,15 @@ def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Part of a Lab cache -> normalized float32 `lightness` and `ab`."""
     normalized = tf.cast(cached, tf.float32) / LAB_STEPS
     return normalized[..., :1], normalized[..., 1:]
+
+
+def _loaded(
+    batches: tf.data.Dataset, load: Callable[..., Any], shard: Shard | None
+) -> tf.data.Dataset:
+    """Loads batches whole, or the parts that the replicas of this process have of each."""
+    if shard is None:
+        return _ahead(batches, load)
+    return _ahead(shard.split(batches), lambda part, *weights: (load(*part), *weights))
 
 
 def _ahead(batches: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:

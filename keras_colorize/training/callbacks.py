@@ -181,6 +181,7 @@ class Checkpoints(keras.callbacks.Callback):
         minutes: work that a crash may cost.
         epoch: the variable that the training batches follow.
         means: the epoch's running means when it was interrupted, which Keras resets.
+        writes: whether this process writes the run; of several workers one does.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class Checkpoints(keras.callbacks.Callback):
         minutes: float,
         epoch: tf.Variable,
         means: Sequence[tuple[keras.Variable, np.ndarray]] = (),
+        writes: bool = True,
     ) -> None:
         super().__init__()
         self.run = run
@@ -197,8 +199,13 @@ class Checkpoints(keras.callbacks.Callback):
         self.minutes = minutes
         self.epoch = epoch
         self.means = means
+        self.writes = writes
         self.interrupted = False
         self.saved = time.monotonic()
+
+    def interrupt(self) -> None:
+        """Lets the training stop after the running batch."""
+        self.interrupted = True
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Tells the batches which epoch it is; takes up an interrupted one."""
@@ -228,11 +235,13 @@ class Checkpoints(keras.callbacks.Callback):
         """Saves, then shows the epoch in history.csv."""
         self.progress.epoch, self.progress.batch, self.progress.seconds = epoch + 1, 0, 0.0
         self._save()
-        self.run.write_history(self.progress.history)
+        if self.writes:
+            self.run.write_history(self.progress.history)
         self._stop_if_asked()
 
     def _save(self) -> None:
-        save_state(self.run.state_file, self.model, self.progress)
+        if self.writes:
+            save_state(self.run.state_file, self.model, self.progress)
         self.saved = time.monotonic()
 
     def _stop_if_asked(self) -> None:

@@ -25,6 +25,7 @@ class ClassifyingColorizer(Colorizer):
         rarity: weight of each class in the loss, float32, shape (classes,).
         weight_average: as for `Colorizer`.
         pretrained_layers: as for `Colorizer`.
+        strategy: as for `Colorizer`.
     """
 
     log_names = ("generator_loss", "l1_loss", "class_loss", "delta_e_76")
@@ -38,38 +39,38 @@ class ClassifyingColorizer(Colorizer):
         rarity: tf.Tensor,
         weight_average: float = 0.0,
         pretrained_layers: Sequence[keras.layers.Layer] = (),
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         super().__init__(
             generator,
             reconstruction_loss,
             weight_average=weight_average,
             pretrained_layers=pretrained_layers,
+            strategy=strategy,
         )
         self.class_weight = class_weight
         self.rarity = rarity
         self.heads = Heads(self.generator)
         self.output_heads = Heads(self.output_generator)
 
-    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """One update of the generator."""
+    def update(self, batch: Batch, share: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Updates the generator."""
         lightness, _ = batch
-        variables = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             features = self.heads.features(lightness, training=True)
             shift = tf.cast(self.generator_optimizer.iterations % 4, tf.int32)
-            losses, predicted_ab = self._figures(batch, self.heads, features, shift)
-        gradients = tape.gradient(losses["generator_loss"], variables)
-        self.generator_optimizer.apply(gradients, variables)
+            losses, predicted_ab = self._losses(batch, self.heads, features, shift)
+        self._apply("generator", tape, losses["generator_loss"], share)
         self._average_weights()
-        return self._log(batch, predicted_ab, losses)
+        return self._figures(batch, predicted_ab, losses)
 
-    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """The same figures in inference mode."""
+    def measure(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The same figures in inference mode; changes nothing."""
         features = self.output_heads.features(batch[0], training=False)
-        losses, predicted_ab = self._figures(batch, self.output_heads, features, 0)
-        return self._log(batch, predicted_ab, losses)
+        losses, predicted_ab = self._losses(batch, self.output_heads, features, 0)
+        return self._figures(batch, predicted_ab, losses)
 
-    def _figures(
+    def _losses(
         self, batch: Batch, heads: Heads, features: tf.Tensor, shift: tf.Tensor | int
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The losses, and the faithful ab at full size."""

@@ -19,6 +19,7 @@ class Colorizer(keras.Model):
         reconstruction_loss: (ab, predicted_ab) -> scalar.
         weight_average: decay of the moving average of the generator's weights, 0 for none.
         pretrained_layers: layers of the generator that `freeze` keeps as they are.
+        strategy: of tf.distribute, by which the networks were built; by default none.
     """
 
     log_names: tuple[str, ...] = ("generator_loss", "l1_loss", "delta_e_76")
@@ -31,8 +32,10 @@ class Colorizer(keras.Model):
         *,
         weight_average: float = 0.0,
         pretrained_layers: Sequence[keras.layers.Layer] = (),
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         super().__init__(name="colorizer")
+        self.strategy = strategy or tf.distribute.get_strategy()
         self.generator = generator
         self.reconstruction_loss = reconstruction_loss
         self.weight_average = weight_average
@@ -40,7 +43,8 @@ class Colorizer(keras.Model):
         self.output_generator = generator
         """What is validated and saved: the generator with averaged weights, if they are."""
         if weight_average:
-            self.output_generator = keras.models.clone_model(generator)
+            with self.strategy.scope():
+                self.output_generator = keras.models.clone_model(generator)
             self.output_generator.set_weights(generator.get_weights())
         self.means = {name: keras.metrics.Mean(name) for name in self.log_names}
         self.built = True
@@ -65,7 +69,8 @@ class Colorizer(keras.Model):
         )
         self.generator_optimizer = generator_optimizer
         # Before the first step, so that a checkpoint finds the same variables at any time.
-        generator_optimizer.build(self.generator.trainable_variables)
+        with self.strategy.scope():
+            generator_optimizer.build(self.generator.trainable_variables)
 
     def freeze(self, frozen: bool) -> None:
         """Keeps the pretrained layers as they are, or trains them too; for the next `fit`."""
@@ -78,22 +83,48 @@ class Colorizer(keras.Model):
         return self.output_generator(lightness, training=training)
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """One update of the generator."""
+        """One update, as Keras's `fit` calls it; logs the epoch's means so far."""
+        return self._log(batch, self.update(batch))
+
+    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The same figures in inference mode, as Keras's `evaluate` calls it."""
+        return self._log(batch, self.measure(batch))
+
+    def update(self, batch: Batch, share: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Updates the generator.
+
+        Args:
+            batch: `lightness` and `ab`.
+            share: of the images of the whole batch, where this is one replica's part of it.
+
+        Returns:
+            The figures of `log_names`, means over the batch's images.
+        """
         lightness, ab = batch
-        variables = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             predicted_ab = self.generator(lightness, training=True)
             generator_loss = self.reconstruction_loss(ab, predicted_ab)
-        self.generator_optimizer.apply(tape.gradient(generator_loss, variables), variables)
+        self._apply("generator", tape, generator_loss, share)
         self._average_weights()
-        return self._log(batch, predicted_ab, {"generator_loss": generator_loss})
+        return self._figures(batch, predicted_ab, {"generator_loss": generator_loss})
 
-    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """The same figures in inference mode."""
+    def measure(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The same figures in inference mode; changes nothing."""
         lightness, ab = batch
         predicted_ab = self.output_generator(lightness, training=False)
         generator_loss = self.reconstruction_loss(ab, predicted_ab)
-        return self._log(batch, predicted_ab, {"generator_loss": generator_loss})
+        return self._figures(batch, predicted_ab, {"generator_loss": generator_loss})
+
+    def _apply(
+        self, name: str, tape: tf.GradientTape, loss: tf.Tensor, share: tf.Tensor | None
+    ) -> None:
+        """Updates one network by the gradients of its loss.
+
+        Keras sums gradients over all replicas: each times its share makes those of the whole batch.
+        """
+        network, optimizer = self.networks[name]
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables, output_gradients=share), variables)
 
     def _average_weights(self) -> None:
         """Moves the averages towards the generator's weights; faster in the first steps."""
@@ -107,17 +138,19 @@ class Colorizer(keras.Model):
             if tf.as_dtype(weight.dtype).is_floating:
                 average.assign(average + rest * (weight - average))
 
-    def _log(
+    def _figures(
         self, batch: Batch, predicted_ab: tf.Tensor, losses: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        lightness, ab = batch
-        values = {
+        _, ab = batch
+        return {
             **losses,
             "l1_loss": l1_loss(ab, predicted_ab),
             "delta_e_76": mean_delta_e_76(ab, predicted_ab),
         }
-        for name, value in values.items():
-            self.means[name].update_state(value, sample_weight=tf.shape(lightness)[0])
+
+    def _log(self, batch: Batch, figures: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for name, value in figures.items():
+            self.means[name].update_state(value, sample_weight=tf.shape(batch[0])[0])
         return {name: self.means[name].result() for name in self.log_names}
 
 
@@ -137,6 +170,7 @@ class AdversarialColorizer(Colorizer):
             (real_logits, fake_logits, real_target) -> (real_loss, fake_loss).
         real_target: what the discriminator should say of real images; below 1: smoothed.
         weight_average: as for `Colorizer`.
+        strategy: as for `Colorizer`.
     """
 
     log_names = (
@@ -162,8 +196,11 @@ class AdversarialColorizer(Colorizer):
         adversarial_losses: tuple[Callable[..., tf.Tensor], Callable[..., tuple]],
         real_target: float,
         weight_average: float = 0.0,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
-        super().__init__(generator, reconstruction_loss, weight_average=weight_average)
+        super().__init__(
+            generator, reconstruction_loss, weight_average=weight_average, strategy=strategy
+        )
         self.discriminator = discriminator
         self.reconstruction_weight = reconstruction_weight
         self.adversarial_generator_loss, self.adversarial_discriminator_loss = adversarial_losses
@@ -190,22 +227,19 @@ class AdversarialColorizer(Colorizer):
             generator_optimizer, jit_compile=jit_compile, steps_per_execution=steps_per_execution
         )
         self.discriminator_optimizer = discriminator_optimizer
-        discriminator_optimizer.build(self.discriminator.trainable_variables)
+        with self.strategy.scope():
+            discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """One update of the generator, then one of the discriminator."""
+    def update(self, batch: Batch, share: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Updates the generator, then the discriminator."""
         lightness, ab = batch
-        variables = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             predicted_ab = self.generator(lightness, training=True)
             fake_logits = self.discriminator([lightness, predicted_ab], training=True)
             losses = self._generator_losses(ab, predicted_ab, fake_logits)
-        self.generator_optimizer.apply(
-            tape.gradient(losses["generator_loss"], variables), variables
-        )
+        self._apply("generator", tape, losses["generator_loss"], share)
         self._average_weights()
 
-        variables = self.discriminator.trainable_variables
         fake_ab = tf.stop_gradient(predicted_ab)
         with tf.GradientTape() as tape:
             real_logits = self.discriminator([lightness, ab], training=True)
@@ -214,13 +248,13 @@ class AdversarialColorizer(Colorizer):
                 real_logits, fake_logits, self.real_target
             )
             discriminator_loss = real_loss + fake_loss
-        self.discriminator_optimizer.apply(tape.gradient(discriminator_loss, variables), variables)
+        self._apply("discriminator", tape, discriminator_loss, share)
 
         losses |= _discriminator_logs(real_logits, fake_logits, real_loss, fake_loss)
-        return self._log(batch, predicted_ab, losses)
+        return self._figures(batch, predicted_ab, losses)
 
-    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """The same figures in inference mode."""
+    def measure(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """The same figures in inference mode; changes nothing."""
         lightness, ab = batch
         predicted_ab = self.output_generator(lightness, training=False)
         real_logits = self.discriminator([lightness, ab], training=False)
@@ -230,7 +264,7 @@ class AdversarialColorizer(Colorizer):
             real_logits, fake_logits, self.real_target
         )
         losses |= _discriminator_logs(real_logits, fake_logits, real_loss, fake_loss)
-        return self._log(batch, predicted_ab, losses)
+        return self._figures(batch, predicted_ab, losses)
 
     def _generator_losses(
         self, ab: tf.Tensor, predicted_ab: tf.Tensor, fake_logits: tf.Tensor

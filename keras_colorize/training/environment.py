@@ -13,12 +13,13 @@ from keras_colorize.files import write_text
 _PACKAGES = ("keras-colorize", "tensorflow", "keras", "tensorflow-io", "numpy", "opencv-python")
 
 
-def write_environment(path: Path, images: Mapping[str, object]) -> None:
+def write_environment(path: Path, images: Mapping[str, object], strategy: str) -> None:
     """Writes environment.json.
 
     Args:
         path: of the file.
         images: how many are used and skipped.
+        strategy: how devices train together, and which.
     """
     versions = {}
     for package in _PACKAGES:
@@ -29,6 +30,7 @@ def write_environment(path: Path, images: Mapping[str, object]) -> None:
         **versions,
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
+        "strategy": strategy,
         "pictures": dict(images),
     }
     write_text(path, json.dumps(environment, indent=2) + "\n")

@@ -1,5 +1,6 @@
 """Runs Keras's `fit` from the start, or from where it stopped."""
 
+import hashlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,13 @@ from keras_colorize.training.callbacks import (
 )
 from keras_colorize.training.colorizer import Colorizer
 from keras_colorize.training.curves import EventFiles, TensorBoard
+from keras_colorize.training.distribution import (
+    Distribution,
+    Replicas,
+    describe,
+    require_same,
+    wait_for_all,
+)
 from keras_colorize.training.environment import write_environment
 from keras_colorize.training.kept_callbacks import KeptCallbacks
 from keras_colorize.training.run import Run
@@ -42,6 +50,8 @@ class Training:
         samples: images for the sample grids, uint8 sRGB, shape (N, S, S, 3).
         fingerprint: of the images; a run resumes with the same ones only.
         images: how many images are used and skipped, for environment.json.
+        distribution: what to train on; None for one device. Batches are then parts of them, for
+            the replicas of this process.
     """
 
     colorizer: Colorizer
@@ -50,6 +60,7 @@ class Training:
     samples: np.ndarray
     fingerprint: str
     images: Mapping[str, object]
+    distribution: Distribution | None = None
 
 
 def train(
@@ -73,14 +84,18 @@ def train(
     """
     settings = run.recipe.training
     colorizer, validation = training.colorizer, training.validation
+    distribution = training.distribution
+    writes = distribution is None or distribution.is_chief
     for file in (run.recipe_file, run.state_file, run.model_file("last")):
         remove_leftovers(file.parent)
     remove_leftovers(run.samples_folder)
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     whole_epoch = training.batches(epoch, 0)
-    batches = len(whole_epoch)
+    batches = len(whole_epoch) // (distribution.local if distribution else 1)
     progress = Progress(training.fingerprint)
     means: list[tuple[keras.Variable, np.ndarray]] = []
+    if distribution:
+        _require_agreement(training, run, distribution)
     if run.state_file.exists():
         progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
@@ -88,19 +103,27 @@ def train(
         log.info("%s: resumes after %s", run.path, done)
     run.write_recipe()
     if not run.environment_file.exists():
-        write_environment(run.environment_file, training.images)
+        write_environment(run.environment_file, training.images, describe(distribution))
 
     events = EventFiles(run.tensorboard_folder)
     checkpoints = Checkpoints(
-        run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else ()
+        run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else (), writes
+    )
+    trainer: keras.Model | Replicas = colorizer
+    stop = checkpoints.interrupt
+    if distribution:
+        trainer = Replicas(colorizer, distribution, stop)
+        stop = trainer.ask_to_stop
+    records = (
+        Samples(run, training.samples, events),
+        TensorBoard(run.recipe, events, progress, batches),
+        Models(run, progress),
     )
     around = _Around(
         [
             *([ProgressBar(batches, progress)] if verbose else ()),
             History(progress),
-            Samples(run, training.samples, events),
-            TensorBoard(run.recipe, events, progress, batches),
-            Models(run, progress),
+            *(records if writes else ()),
             *callbacks,
             KeptCallbacks(progress, callbacks),
             checkpoints,
@@ -114,7 +137,7 @@ def train(
 
     def fit(data: tf.data.Dataset, epochs: int) -> None:
         colorizer.freeze(progress.epoch < settings.frozen_epochs)
-        colorizer.fit(
+        trainer.fit(
             data,
             initial_epoch=progress.epoch,
             epochs=epochs,
@@ -128,7 +151,7 @@ def train(
         epoch_index = progress.epoch
         around.on_epoch_begin(epoch_index)  # First: it takes up the means of the training.
         logs = {name: mean.result() for name, mean in colorizer.means.items()}
-        validated = colorizer.evaluate(validation, callbacks=around, return_dict=True, verbose=0)
+        validated = trainer.evaluate(validation, callbacks=around, return_dict=True, verbose=0)
         logs |= {f"val_{name}": value for name, value in validated.items()}
         around.on_epoch_end(epoch_index, logs)
 
@@ -144,11 +167,13 @@ def train(
                 fit(whole_epoch, last_epoch)
 
     colorizer.stop_training = False
-    with _stopping_cleanly(checkpoints), events:
+    with _stopping_cleanly(stop), events:
         around.begin()
         with suppress(StoppedByCallback):
             rest()
         around.end()
+    if distribution:
+        wait_for_all(distribution)
     if progress.epoch < settings.epochs:
         done = counted(progress.epoch, "epoch")
         log.info("%s: stopped by a callback after %s", run.path, done)
@@ -172,6 +197,16 @@ class _Around(keras.callbacks.CallbackList):
         super().on_train_end()
 
 
+def _require_agreement(training: Training, run: Run, distribution: Distribution) -> None:
+    """Fails for all workers if they would not train the same."""
+    state = b""
+    if run.state_file.exists():
+        with run.state_file.open("rb") as file:
+            state = hashlib.file_digest(file, "blake2b").digest()
+    facts = {"recipe": run.recipe.to_toml().encode(), "images": training.fingerprint.encode()}
+    require_same(distribution, {**facts, "state": state})
+
+
 def _resume(training: Training, run: Run) -> Progress:
     """Restores the state of a run."""
     progress = load_state(run.state_file, training.colorizer)
@@ -186,7 +221,7 @@ def _resume(training: Training, run: Run) -> Progress:
 
 
 @contextmanager
-def _stopping_cleanly(checkpoints: Checkpoints) -> Iterator[None]:
+def _stopping_cleanly(stop: Callable[[], None]) -> Iterator[None]:
     """Lets SIGINT and SIGTERM save the state after the running batch; a second one kills."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -195,7 +230,7 @@ def _stopping_cleanly(checkpoints: Checkpoints) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def request(number: int, frame: FrameType | None) -> None:
-        checkpoints.interrupted = True
+        stop()
         signal.signal(number, handlers[signal.Signals(number)])
 
     for number in handlers:

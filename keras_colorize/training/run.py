@@ -7,8 +7,9 @@ import csv
 import html
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -234,6 +235,21 @@ class Run:
             ColorizeError: if another process trains this run.
         """
         return locked(self.path, "training this run")
+
+
+@contextmanager
+def run_of_a_worker(path: Path, recipe: Recipe) -> Iterator[Run]:
+    """A run in a temporary folder, with the state of the run at `path` if it has one.
+
+    For workers that train a run that another one, the chief, writes.
+    """
+    with TemporaryDirectory(prefix="keras_colorize-") as folder:
+        run = Run.open(Path(folder) / path.name, recipe)
+        state = Path(path) / run.state_file.relative_to(run.path)
+        if state.exists():
+            run.state_file.parent.mkdir()
+            shutil.copyfile(state, run.state_file)
+        yield run
 
 
 def _require_folder(path: Path) -> None:

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "training_step",
     "feeding",
     "growth",
+    "replicas",
     "colorizing",
     "memory",
     "limits",

@@ -1,0 +1,86 @@
+import json
+
+import pytest
+
+from keras_colorize.errors import ColorizeError
+from keras_colorize.recipe import RecipeError, load_recipe
+from keras_colorize.training.cluster import Cluster, find_cluster
+
+WORKERS = ["a:2222", "b:2222"]
+
+
+@pytest.fixture
+def tf_config(monkeypatch):
+    """Sets TF_CONFIG, as an object or as text."""
+
+    def set_it(value):
+        monkeypatch.setenv("TF_CONFIG", value if isinstance(value, str) else json.dumps(value))
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    return set_it
+
+
+def config(cluster, job, index):
+    return {"cluster": cluster, "task": {"type": job, "index": index}}
+
+
+def test_without_tf_config_a_process_trains_alone(tf_config):
+    assert find_cluster(None) is None
+    with pytest.raises(ColorizeError, match="needs TF_CONFIG, which is not set"):
+        find_cluster("multi_worker")
+
+
+@pytest.mark.parametrize("strategy", [None, "multi_worker"])
+def test_workers(tf_config, strategy):
+    tf_config(config({"worker": WORKERS}, "worker", 1))
+    cluster = find_cluster(strategy)
+    assert cluster == Cluster(("a:2222", "b:2222"), 1)
+    assert not cluster.is_chief
+
+
+def test_a_chief_comes_first(tf_config):
+    jobs = {"worker": WORKERS, "chief": ["c:2222"]}
+    tf_config(config(jobs, "chief", 0))
+    assert find_cluster(None) == Cluster(("c:2222", "a:2222", "b:2222"), 0)
+    tf_config(config(jobs, "worker", "0"))  # Some schedulers write numbers as text.
+    assert find_cluster(None) == Cluster(("c:2222", "a:2222", "b:2222"), 1)
+
+
+@pytest.mark.parametrize("strategy", ["none", "mirrored"])
+def test_other_strategies_do_not_read_it(tf_config, strategy):
+    tf_config("{")
+    assert find_cluster(strategy) is None
+
+
+def test_a_single_worker_trains_alone_unless_it_is_asked_for(tf_config):
+    tf_config(config({"worker": ["a:2222"]}, "worker", 0))
+    assert find_cluster(None) is None
+    assert find_cluster("multi_worker") == Cluster(("a:2222",), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{",
+        "[]",
+        "{}",
+        {"cluster": {"worker": WORKERS}},
+        config({"worker": WORKERS}, "worker", 2),
+        config({"worker": WORKERS}, "worker", -1),
+        config({"worker": WORKERS}, "ps", 0),
+        config({"worker": "a:2222"}, "worker", 0),
+        config({"worker": [1, 2]}, "worker", 0),
+        config({"worker": WORKERS}, "worker", None),
+        config({"worker": ["a:2222", "a:2222"]}, "worker", 0),
+    ],
+)
+def test_mistakes_are_one_line(tf_config, wrong):
+    tf_config(wrong)
+    with pytest.raises(ColorizeError, match=r"^TF_CONFIG: .*\(got .*\)$"):
+        find_cluster(None)
+
+
+def test_steps_that_xla_compiles_cannot_be_divided():
+    overrides = ["training.jit_compile=true", "training.strategy=mirrored"]
+    with pytest.raises(RecipeError, match=r'jit_compile: is for strategy = "none", not "mirrored"'):
+        load_recipe("quickstart", overrides)
