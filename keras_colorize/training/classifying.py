@@ -59,7 +59,7 @@ class ClassifyingColorizer(Colorizer):
         with tf.GradientTape() as tape:
             features = self.heads.features(lightness, training=True)
             shift = tf.cast(self.generator_optimizer.iterations % 4, tf.int32)
-            losses, predicted_ab = self._losses(batch, self.heads, features, shift)
+            losses, predicted_ab = self._both_losses(batch, self.heads, features, shift)
         self._apply("generator", tape, losses["generator_loss"], share)
         self._average_weights()
         return self._figures(batch, predicted_ab, losses)
@@ -67,10 +67,10 @@ class ClassifyingColorizer(Colorizer):
     def measure(self, batch: Batch) -> dict[str, tf.Tensor]:
         """The same figures in inference mode; changes nothing."""
         features = self.output_heads.features(batch[0], training=False)
-        losses, predicted_ab = self._losses(batch, self.output_heads, features, 0)
+        losses, predicted_ab = self._both_losses(batch, self.output_heads, features, 0)
         return self._figures(batch, predicted_ab, losses)
 
-    def _losses(
+    def _both_losses(
         self, batch: Batch, heads: Heads, features: tf.Tensor, shift: tf.Tensor | int
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The losses, and the faithful ab at full size."""
