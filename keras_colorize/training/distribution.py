@@ -142,8 +142,8 @@ def _interruptible() -> Iterator[None]:
 def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
     """Raises one clear error when another worker is gone.
 
-    TensorFlow ends what waits for it: at once where a process died, after a minute or two where a
-    machine is silent.
+    TensorFlow ends what waits for it: at once where a process has died, after some ten seconds
+    where it is silent.
     """
     try:
         yield
