@@ -274,8 +274,8 @@ class Replicas:
     ) -> dict[str, Any]:
         """All batches of a dataset, `steps_per_execution` at a time."""
         steps = len(data) // self.distribution.local
-        # Endless: else all workers would ask one another before each batch whether there is one.
-        endless = data.repeat()
+        # Else all workers would ask one another before each batch whether there is one.
+        endless = data.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
         iterator = iter(
             self.distribution.strategy.distribute_datasets_from_function(lambda _: endless)
         )
