@@ -30,7 +30,7 @@ class Estimate:
         path: the run's folder, which is not made.
         images: to train, validate and test on: at most so many, since unreadable and gray files
             are found only when all are read.
-        image_bytes: memory that the images take while they are converted, when it is most.
+        image_bytes: memory that the images take at most; none if they are cached on disk.
         memory_bytes: of the whole process at most, images included.
         free_bytes: memory that there is for it.
         steps: an epoch.
@@ -66,28 +66,23 @@ class Estimate:
         )
 
 
-def require_memory(data: Data, images: Mapping[str, int]) -> int:
-    """What the images take while they are converted: uint8 of all, and int16 Lab but of the tests.
+def require_memory(data: Data, images: Mapping[str, int], needed: int) -> None:
+    """Fails if images take more memory than is free.
 
     Args:
         data: the recipe's table.
         images: how many there are of each split.
-
-    Returns:
-        Bytes.
+        needed: bytes that they take.
 
     Raises:
         ColorizeError: so much is not free.
     """
-    pixels = data.image_size**2
-    needed = 3 * pixels * (sum(images.values()) + 2 * (images["train"] + images["validation"]))
     if needed > (free := free_memory()):
         raise ColorizeError(
             f"{sum(images.values()):,} images of {data.image_size}x{data.image_size} take "
             f"{_bytes(needed)} of memory, and {_bytes(free)} are free; use fewer "
             "(data.train_images) or smaller ones (data.image_size)"
         )
-    return needed
 
 
 def measure(

@@ -118,8 +118,8 @@ def test_steps_at_once_and_frozen_epochs_are_timed_apart(tmp_path, steps, batch)
 def test_what_cannot_fit_is_refused_before_it_is_read(estimate):
     with pytest.raises(
         ColorizeError,
-        match=r"^2,000,000,400 images of 512x512 take 4,718,\d+ GB of memory, and \S+ GB are free; "
-        r"use fewer \(data.train_images\) or smaller ones \(data.image_size\)$",
+        match=r"^2,000,000,400 images of 512x512 take 1,57\d,\d+ GB of memory, and \S+ GB are "
+        r"free; use fewer \(data.train_images\) or smaller ones \(data.image_size\)$",
     ):
         estimate(
             "data.source=painted_scenes", "data.train_images=2000000000", "data.image_size=512"
