@@ -205,7 +205,7 @@ def estimate(
     few = 2 * recipe.training.batch_size
     if data is None and not is_own_part(recipe.data.source):
         counts = _count_images(recipe.data)
-        image_bytes = _require_memory(recipe.data, counts)
+        in_memory, on_disk = _image_bytes(recipe.data, counts)
         limits = {f"{split}_images": min(few, count) for split, count in counts.items()}
         sample = recipe.data.model_copy(update={**limits, "test_images": 0, "memory_gib": None})
         training = build_training(recipe.model_copy(update={"data": sample}))
@@ -214,26 +214,29 @@ def estimate(
         splits = as_splits(images, recipe.data.image_size, "data")
         sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
         counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
-        image_bytes = _require_memory(recipe.data, counts)
+        in_memory, on_disk = _image_bytes(recipe.data, counts)
         train, validation, test = (ImageSet(part.rgb[:few], part.names[:few]) for part in sets)
         sample = recipe.data.model_copy(update={"memory_gib": None})
         training = build_training(
             recipe.model_copy(update={"data": sample}), Splits(train, validation, test)
         )
-    return measured(training, images=counts, image_bytes=image_bytes)
+    return measured(training, images=counts, image_bytes=in_memory, disk_bytes=on_disk)
 
 
-def _require_memory(data: Data, counts: Mapping[str, int]) -> int:
-    """Bytes of memory that so many images take, if they are free.
+def _image_bytes(data: Data, counts: Mapping[str, int]) -> tuple[int, int]:
+    """Bytes that so many images take, in memory and on disk.
 
-    That is Lab, if it is not on disk, and the 8-bit images themselves, if they are of no folder.
+    In memory that is Lab, if it is not on disk, and 8-bit images, if they are of no folder.
+
+    Raises:
+        ColorizeError: so much memory is not free.
     """
     lab = cache_bytes(counts, data.image_size)
-    needed = lab if lab <= memory_limit(data.memory_gib) else 0
-    if data.source != "folder":
-        needed += 3 * data.image_size**2 * sum(counts.values())
+    is_on_disk = lab > memory_limit(data.memory_gib)
+    rgb = 0 if data.source == "folder" else 3 * data.image_size**2 * sum(counts.values())
+    needed = rgb if is_on_disk else rgb + lab
     require_memory(data, counts, needed)
-    return needed
+    return needed, lab if is_on_disk else 0
 
 
 def _count_images(data: Data) -> Mapping[str, int]:
