@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from keras_colorize.build import GivenImages
+    from keras_colorize.data.cache import CachedImages
     from keras_colorize.evaluation.report import Report
     from keras_colorize.generators import Model
     from keras_colorize.inference.plan import Summary
@@ -192,6 +193,35 @@ def estimate(
     from keras_colorize import build
 
     return build.estimate(recipe, data, path=path, epochs_done=epochs_done)
+
+
+def cache_images(
+    recipe: str | Path | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> "CachedImages":
+    """Reads a recipe's images and keeps their Lab on disk, where `fit` finds it.
+
+    Args:
+        recipe: as for `fit`.
+        overrides: as for `fit`.
+        progress: called with the number of images read and their total.
+
+    Returns:
+        `folder`, where it is, and `tally`, the number of images.
+
+    Raises:
+        RecipeError: if the recipe cannot be run.
+        ColorizeError: if there are no images, or the folder cannot be written.
+    """
+    recipe = load_recipe(recipe, overrides)
+    _require_images(recipe, None)
+    load_tensorflow()
+    from keras_colorize import build
+
+    images = build.open_images(recipe.data, progress)
+    return build.cache_images(recipe.data, images, progress, on_disk=True)
 
 
 def load(model: "Model | None" = None, *, vividness: float | None = None) -> "keras.Model":

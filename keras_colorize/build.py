@@ -1,7 +1,8 @@
 """From a recipe to images, batches and a compiled colorizer; only this file handles both."""
 
 import functools
-import hashlib
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +13,28 @@ import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel
 
-from keras_colorize.data.given import SPLITS, as_splits
-from keras_colorize.data.pipeline import (
-    cache_lab,
-    dataset_batches,
-    training_batches,
-    validation_batches,
+from keras_colorize.console import log
+from keras_colorize.data.cache import (
+    CachedImages,
+    LabCache,
+    cache_bytes,
+    cache_in_memory,
+    cache_on_disk,
+    find_on_disk,
+    load_into_memory,
+    memory_limit,
 )
+from keras_colorize.data.given import as_splits
+from keras_colorize.data.lab import rgb_from_lab
+from keras_colorize.data.pipeline import dataset_batches, training_batches, validation_batches
 from keras_colorize.data.sharding import Shard
 from keras_colorize.data.sources import (
+    SPLITS,
+    Folder,
     ImageSet,
     Progress,
     Splits,
-    count_folder,
+    list_folder,
     load_cifar10,
     load_folder,
     load_painted_scenes,
@@ -87,13 +97,46 @@ def load_images(data: Data, progress: Progress | None = None) -> Splits:
     return SOURCES[data.source](data, progress)
 
 
-def fingerprint(splits: Splits) -> str:
-    """Hash of the training and validation images."""
-    digest = hashlib.blake2b(digest_size=16)
-    for images in (splits.train, splits.validation):
-        digest.update(repr(images.rgb.shape).encode())
-        digest.update(np.ascontiguousarray(images.rgb).data)
-    return digest.hexdigest()
+def open_images(data: Data, progress: Progress | None = None) -> Folder | Splits:
+    """The images that the recipe's data table asks for; those of a folder are only listed."""
+    if data.source == "folder":
+        return list_folder(**_folder_arguments(data))
+    return load_images(data, progress)
+
+
+def cache_images(
+    data: Data,
+    images: Folder | Splits,
+    progress: Progress | None = None,
+    *,
+    on_disk: bool = False,
+) -> CachedImages:
+    """Reads images and keeps their Lab, in memory where `data.memory_gib` is enough for it.
+
+    Args:
+        data: the recipe's data table.
+        images: what `open_images` returns, or images that were given.
+        progress: called now and then while images are read.
+        on_disk: keep it on disk in any case.
+    """
+    folder, made_of = _cache_folder(data), data.model_dump(mode="json", exclude=_NOT_OF_IMAGES)
+    size = cache_bytes(images.wanted, images.image_size)
+    if on_disk or size > memory_limit(data.memory_gib):
+        return cache_on_disk(images, folder, made_of, progress)
+    if isinstance(images, Folder) and (found := find_on_disk(images, folder, made_of)):
+        return load_into_memory(found)
+    return cache_in_memory(images, progress)
+
+
+_NOT_OF_IMAGES = {"flip", "crop", "memory_gib", "cache"}
+"""Keys of the data table that do not decide which images are read."""
+
+
+def _cache_folder(data: Data) -> Path:
+    if data.cache is not None:
+        return Path(data.cache)
+    home = os.environ.get("HOME", tempfile.gettempdir())  # Containers may have none.
+    return Path(os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache") / "keras-colorize"
 
 
 def build_training(
@@ -119,29 +162,30 @@ def build_training(
     if _are_datasets(data):
         return _training_on_datasets(recipe, data, resumes, distribution)
     if data is None:
-        splits = load_images(recipe.data, progress)
+        images = open_images(recipe.data, progress)
     else:
-        splits = as_splits(data, recipe.data.image_size, "data")
-    lab_train, lab_validation = cache_lab(splits.train.rgb), cache_lab(splits.validation.rgb)
+        images = as_splits(data, recipe.data.image_size, "data")
+    cached = cache_images(recipe.data, images, progress)
+    del images
+    log.info("%s", cached)
+    tally = cached.tally
     shard = _shard(distribution)
     return Training(
         colorizer=build_colorizer(
             recipe,
-            validation_batches(lab_train, recipe.training.batch_size),
+            validation_batches(cached.train, recipe.training.batch_size),
             resumes=resumes,
             distribution=distribution,
         ),
-        batches=functools.partial(build_training_batches, recipe, lab_train, shard=shard),
-        validation=build_validation_batches(recipe, lab_validation, shard),
-        samples=splits.validation.rgb[: recipe.training.sample_images].copy(),
-        fingerprint=fingerprint(splits),
+        batches=functools.partial(build_training_batches, recipe, cached.train, shard=shard),
+        validation=build_validation_batches(recipe, cached.validation, shard),
+        samples=rgb_from_lab(cached.validation.rows(0, recipe.training.sample_images)),
+        fingerprint=cached.fingerprint,
         images={
-            "train": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-            "gray_skipped": splits.gray,
-            "unreadable_skipped": len(splits.unreadable),
-            "unreadable": list(splits.unreadable),
+            **tally.kept,
+            "gray_skipped": tally.gray,
+            "unreadable_skipped": len(tally.unreadable),
+            "unreadable": tally.unreadable,
         },
         distribution=distribution,
     )
@@ -170,37 +214,51 @@ def estimate(
     few = 2 * recipe.training.batch_size
     if data is None and not is_own_part(recipe.data.source):
         counts = _count_images(recipe.data)
-        image_bytes = require_memory(recipe.data, counts)
+        in_memory, on_disk = _image_bytes(recipe.data, counts)
         limits = {f"{split}_images": min(few, count) for split, count in counts.items()}
-        sample = recipe.data.model_copy(update={**limits, "test_images": 0})
+        sample = recipe.data.model_copy(update={**limits, "test_images": 0, "memory_gib": None})
         training = build_training(recipe.model_copy(update={"data": sample}))
     else:
         images = load_images(recipe.data) if data is None else data
         splits = as_splits(images, recipe.data.image_size, "data")
         sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
         counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
-        image_bytes = require_memory(recipe.data, counts)
+        in_memory, on_disk = _image_bytes(recipe.data, counts)
         train, validation, test = (ImageSet(part.rgb[:few], part.names[:few]) for part in sets)
-        training = build_training(recipe, Splits(train, validation, test))
-    return measured(training, images=counts, image_bytes=image_bytes)
+        sample = recipe.data.model_copy(update={"memory_gib": None})
+        training = build_training(
+            recipe.model_copy(update={"data": sample}), Splits(train, validation, test)
+        )
+    return measured(training, images=counts, image_bytes=in_memory, disk_bytes=on_disk)
 
 
-def _count_images(data: Data) -> dict[str, int]:
+def _image_bytes(data: Data, counts: Mapping[str, int]) -> tuple[int, int]:
+    """Bytes that so many images take, in memory and on disk.
+
+    In memory that is Lab, if it is not on disk, and 8-bit images, if they are of no folder.
+
+    Raises:
+        ColorizeError: so much memory is not free.
+    """
+    lab = cache_bytes(counts, data.image_size)
+    is_on_disk = lab > memory_limit(data.memory_gib)
+    rgb = 0 if data.source == "folder" else 3 * data.image_size**2 * sum(counts.values())
+    needed = rgb if is_on_disk else rgb + lab
+    require_memory(data, counts, needed)
+    return needed, lab if is_on_disk else 0
+
+
+def _count_images(data: Data) -> Mapping[str, int]:
     """How many images of a source of the package there are of each split; reads none."""
+    if data.source == "folder":
+        return list_folder(**_folder_arguments(data)).wanted
     asked = (data.train_images, data.validation_images, data.test_images)
     if data.source == "painted_scenes":
         found = _scenes(data)
-    elif data.source == "cifar10":
+    else:
         train, held_out = CIFAR10
         validation = min(held_out, data.validation_images or held_out)
         found = (train, validation, held_out - validation)
-    else:
-        found = count_folder(
-            data.path or ".",
-            validation_share=data.validation_share,
-            test_share=data.test_share,
-            split_by=data.split_by,
-        )
     return {
         split: count if limit is None else min(count, limit)
         for split, count, limit in zip(SPLITS, found, asked, strict=True)
@@ -252,7 +310,7 @@ def _training_on_datasets(
 
 def build_training_batches(
     recipe: Recipe,
-    lab_cache: tf.Variable,
+    lab_cache: LabCache,
     epoch: tf.Variable,
     first_batch: int,
     shard: Shard | None = None,
@@ -271,7 +329,7 @@ def build_training_batches(
 
 
 def build_validation_batches(
-    recipe: Recipe, lab_cache: tf.Variable, shard: Shard | None = None
+    recipe: Recipe, lab_cache: LabCache, shard: Shard | None = None
 ) -> tf.data.Dataset:
     """The validation images, in order."""
     return validation_batches(lab_cache, recipe.training.batch_size, shard)
@@ -479,20 +537,15 @@ def _constant(schedule: Schedule, base: float, steps: int) -> Rate:
 SCHEDULES = {"exponential": _exponential, "cosine": _cosine, "constant": _constant}
 
 
-def _folder(data: Data, progress: Progress | None) -> Splits:
+def _folder_arguments(data: Data) -> dict[str, Any]:
     if data.path is None:
         raise ColorizeError("data.path: is unset; say where the images are")
-    return load_folder(
-        data.path,
-        data.image_size,
-        validation_share=data.validation_share,
-        test_share=data.test_share,
-        split_by=data.split_by,
-        train_images=data.train_images,
-        validation_images=data.validation_images,
-        test_images=data.test_images,
-        progress=progress,
-    )
+    keys = {"path", "image_size", "validation_share", "test_share", "split_by"}
+    return data.model_dump(include=keys | {f"{split}_images" for split in SPLITS})
+
+
+def _folder(data: Data, progress: Progress | None) -> Splits:
+    return load_folder(**_folder_arguments(data), progress=progress)
 
 
 def _cifar10(data: Data, progress: Progress | None) -> Splits:

@@ -589,6 +589,16 @@ def validate(
         typer.echo(f"{recipe}: valid")
 
 
+@data.command("cache")
+def cache(recipe: RecipeArgument, overrides: SetOption = None) -> None:
+    """Read a recipe's images and keep their Lab on disk, where fit finds it."""
+    from keras_colorize import api
+    from keras_colorize.console import printed_log
+
+    with printed_log():
+        typer.echo(api.cache_images(recipe, overrides or [], progress=progress_bar()))
+
+
 @data.command("oxford-paintings")
 def oxford_paintings(
     annotations: Annotated[Path, typer.Option(help="The dataset's spreadsheet, .xlsx or .csv.")],

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,17 +105,28 @@ def require_room(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def locked(folder: Path, purpose: str) -> Iterator[None]:
+def locked(
+    folder: Path, purpose: str, *, on_wait: Callable[[str], object] | None = None
+) -> Iterator[None]:
     """Keeps other processes out of a folder; the kernel ends the lock with the process.
 
+    Args:
+        folder: the folder, which exists.
+        purpose: what the process that is in it does.
+        on_wait: if another process is in it, this is called with a message and then waits.
+
     Raises:
-        ColorizeError: if another process is in it, doing what `purpose` says.
+        ColorizeError: if another process is in it, and there is no `on_wait`.
     """
     with (folder / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ColorizeError(f"{folder}: another process is {purpose}") from None
+            message = f"{folder}: another process is {purpose}"
+            if on_wait is None:
+                raise ColorizeError(message) from None
+            on_wait(f"{message}; waits for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

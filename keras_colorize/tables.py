@@ -119,6 +119,16 @@ class Data(Table):
     crop: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=1.0, description="Smallest side of random training crops, as a share; 1: no crops."
     )
+    memory_gib: Annotated[float, Field(gt=0.0)] | None = Field(
+        default=None,
+        description="Hold Lab of the images in memory up to this size, in GiB, and on disk above; "
+        "unset: a quarter of the machine's memory.",
+    )
+    cache: str | None = Field(
+        default=None,
+        description="Folder of Lab on disk; unset: `keras-colorize` in `$XDG_CACHE_HOME` or "
+        "`~/.cache`.",
+    )
 
     @field_validator("path")
     @classmethod
@@ -126,6 +136,11 @@ class Data(Table):
         source = info.data.get("source", "folder")
         if path is not None and source != "folder" and not is_own_part(source):
             raise ValueError(f'is for source = "folder", not "{source}" (got {show(path)})')
+        return _one_spelling(path)
+
+    @field_validator("cache")
+    @classmethod
+    def _cache_is_a_folder(cls, path: str | None) -> str | None:
         return _one_spelling(path)
 
     @model_validator(mode="after")
@@ -143,6 +158,7 @@ class Data(Table):
         Two tables that have the same test images become equal.
         """
         changes: dict[str, object] = {"image_size": image_size, "flip": True, "crop": 1.0}
+        changes |= {"memory_gib": None, "cache": None}
         changes |= dict.fromkeys(_INDEPENDENT_OF_TEST.get(self.source, ()), 1)
         return self.model_copy(update=changes)
 

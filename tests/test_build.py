@@ -1,3 +1,4 @@
+import tempfile
 from typing import get_args
 
 import keras
@@ -180,15 +181,21 @@ def test_batches_follow_the_recipe():
     assert [len(lightness) for lightness, _ in validation] == [4, 2]
 
 
-def test_fingerprint_is_of_the_pictures():
-    def fingerprint(*overrides: str) -> str:
-        counts = ["data.train_images=3", "data.validation_images=2", "data.test_images=1"]
-        return build.fingerprint(build.load_images(small("quickstart", *counts, *overrides).data))
-
-    first = fingerprint()
-    assert fingerprint("data.test_images=0") == first
-    changed = {fingerprint(f"data.{key}") for key in ("train_images=4", "validation_images=3")}
-    assert first not in changed and len(changed) == 2
+@pytest.mark.parametrize(
+    ("cache", "environment", "expected"),
+    [
+        ("mine", {"XDG_CACHE_HOME": "/a", "HOME": "/b"}, "mine"),
+        (None, {"XDG_CACHE_HOME": "/a", "HOME": "/b"}, "/a/keras-colorize"),
+        (None, {"HOME": "/b"}, "/b/.cache/keras-colorize"),
+        (None, {}, f"{tempfile.gettempdir()}/.cache/keras-colorize"),
+    ],
+)
+def test_where_caches_are(monkeypatch, cache, environment, expected):
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert str(build._cache_folder(tables.Data(source="folder", cache=cache))) == expected
 
 
 def test_painted_scenes_have_default_counts():

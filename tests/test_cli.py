@@ -137,6 +137,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["request", "http://a", "b.png", "-o", "c.png"], 1, "http://a: must be http://HOST:8501"),
         (["request", "grpc://a", "b.png", "-o", "c.png"], 1, "grpc://a: name the model"),
         (["request", "grpc://a", "b.png", "-o", "c.jpg"], 1, "c.jpg: servers answer with PNG"),
+        (["data", "cache", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
     ],
 )

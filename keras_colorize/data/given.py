@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_colorize.data.sources import ImageSet, Splits
+from keras_colorize.data.sources import SPLITS, ImageSet, Splits
 from keras_colorize.errors import ColorizeError
-
-SPLITS = ("train", "validation", "test")
 
 
 def as_splits(images: Splits | Sequence[np.ndarray], image_size: int, source: str) -> Splits:

@@ -1,7 +1,6 @@
 """From uint8 images in memory to batches of normalized lightness and ab, in tf.data."""
 
 import math
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,47 +8,28 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import normalize
+from keras_colorize.data.cache import LabCache, MemoryCache
+from keras_colorize.data.lab import LAB_STEPS, lab_from_rgb
 from keras_colorize.data.sharding import Shard
 from keras_colorize.errors import ColorizeError
 
-LAB_STEPS = 32_767
-"""A Lab cache counts normalized Lab in steps of 1 / LAB_STEPS: it is within 0.0008 of L and 0.002
-of a and b, far below the source's 8 bits, in half the memory of float32."""
-
-_PIXELS_AT_ONCE = 2**16  # As many as fit the processor's cache while they are converted.
+_IMAGES_AT_ONCE = 32
 
 
-def cache_lab(rgb: np.ndarray) -> tf.Variable:
-    """Converts images to Lab once, for all epochs.
+def cache_lab(rgb: np.ndarray) -> MemoryCache:
+    """Lab of images that are in memory.
 
     Args:
         rgb: uint8, shape (N, S, S, 3), sRGB.
-
-    Returns:
-        int16, the same shape: normalized lightness, a and b, in steps of 1 / LAB_STEPS. A
-        variable, since tf.data and TensorFlow's functions copy any tensor that they capture.
     """
-    batch_size = max(1, _PIXELS_AT_ONCE // math.prod(rgb.shape[1:3]))
-    starts = range(0, len(rgb), batch_size)
-    images = weakref.proxy(rgb)  # TensorFlow keeps a generator forever.
-    batches = tf.data.Dataset.from_generator(
-        lambda: (images[start : start + batch_size] for start in starts),
-        output_signature=tf.TensorSpec((None, *rgb.shape[1:]), tf.uint8),
-    )
-
-    def convert(batch: tf.Tensor) -> tf.Tensor:
-        steps = tf.concat(normalize(batch), axis=-1) * LAB_STEPS
-        return tf.saturate_cast(tf.round(steps), tf.int16)
-
-    with tf.device("CPU"):  # where tf.data works
-        lab_cache = tf.Variable(tf.zeros(rgb.shape, tf.int16), trainable=False)
-    for start, lab in zip(starts, _ahead(batches, convert), strict=True):
-        lab_cache.scatter_update(tf.IndexedSlices(lab, tf.range(start, start + len(lab))))
-    return lab_cache
+    cache = MemoryCache(len(rgb), rgb.shape[1])
+    for start in range(0, len(rgb), _IMAGES_AT_ONCE):
+        cache.append(lab_from_rgb(rgb[start : start + _IMAGES_AT_ONCE]))
+    return cache
 
 
 def training_batches(
-    lab_cache: tf.Variable,
+    lab_cache: LabCache,
     batch_size: int,
     *,
     epoch: tf.Variable,
@@ -65,7 +45,7 @@ def training_batches(
     exactly where it stopped with `first_batch`.
 
     Args:
-        lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
+        lab_cache: Lab of N images of SxS pixels.
         batch_size: images in a batch; the last one may have fewer.
         epoch: integer scalar, read when an iteration starts.
         seed: of shuffling, flipping and cropping.
@@ -79,7 +59,7 @@ def training_batches(
         A dataset of (`lightness` (B, S, S, 1), `ab` (B, S, S, 2)), float32, with known length; with
         a shard of ((`lightness`, `ab`), share, images), as `Shard.split` returns them.
     """
-    count = lab_cache.shape[0]
+    count = len(lab_cache)
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
         number = tf.cast(epoch, tf.int32)
@@ -92,7 +72,7 @@ def training_batches(
     def load(
         order: tf.Tensor, mirrored: tf.Tensor, boxes: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        lab = lab_cache.sparse_read(order)
+        lab = lab_cache.read(order)
         lab = tf.where(mirrored[:, None, None, None], tf.reverse(lab, axis=[2]), lab)
         if crop < 1.0:
             lab = tf.image.crop_and_resize(lab, boxes, tf.range(len(boxes)), lab.shape[1:3])
@@ -102,24 +82,28 @@ def training_batches(
     batches = batches.apply(
         tf.data.experimental.assert_cardinality(math.ceil(count / batch_size) - first_batch)
     )
-    return _loaded(batches, load, shard)
+    return _loaded(batches, load, shard, lab_cache.parallel_reads)
 
 
 def validation_batches(
-    lab_cache: tf.Variable, batch_size: int, shard: Shard | None = None
+    lab_cache: LabCache, batch_size: int, shard: Shard | None = None
 ) -> tf.data.Dataset:
     """Batches in the given order, unchanged.
 
     Args:
-        lab_cache: what `cache_lab` returns, shape (N, S, S, 3).
+        lab_cache: Lab of N images of SxS pixels.
         batch_size: images in a batch; the last one may have fewer.
         shard: as for `training_batches`.
 
     Returns:
         A dataset like `training_batches`.
     """
-    positions = tf.data.Dataset.range(lab_cache.shape[0]).batch(batch_size)
-    return _loaded(positions, lambda order: _split(lab_cache.sparse_read(order)), shard)
+    positions = tf.data.Dataset.range(len(lab_cache)).batch(batch_size)
+
+    def load(order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _split(lab_cache.read(order))
+
+    return _loaded(positions, load, shard, lab_cache.parallel_reads)
 
 
 def dataset_batches(
@@ -170,15 +154,17 @@ def _split(cached: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _loaded(
-    batches: tf.data.Dataset, load: Callable[..., Any], shard: Shard | None
+    batches: tf.data.Dataset, load: Callable[..., Any], shard: Shard | None, calls: int = 2
 ) -> tf.data.Dataset:
     """Loads batches whole, or the parts that the replicas of this process have of each."""
     if shard is None:
-        return _ahead(batches, load)
-    return _ahead(shard.split(batches), lambda part, *weights: (load(*part), *weights))
+        return _ahead(batches, load, calls)
+    return _ahead(shard.split(batches), lambda part, *weights: (load(*part), *weights), calls)
 
 
-def _ahead(batches: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+def _ahead(
+    batches: tf.data.Dataset, function: Callable[..., Any], calls: int = 2
+) -> tf.data.Dataset:
     """Maps batches in advance (prefetching), without tf.data's autotuning.
 
     With autotuning the end of an epoch waits for the tuner's thread, which sleeps longer each
@@ -186,4 +172,6 @@ def _ahead(batches: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Da
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.map(function, num_parallel_calls=2).prefetch(8).with_options(options)
+    if calls > 2:  # They wait for a disk, more of them than there may be cores.
+        options.threading.private_threadpool_size = calls
+    return batches.map(function, num_parallel_calls=calls).prefetch(8).with_options(options)

@@ -3,14 +3,10 @@
 TensorFlow is not loaded here, but by `load_cifar10` when it is called.
 """
 
-import contextlib
-import functools
 import hashlib
-import itertools
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,25 +14,17 @@ from typing import Literal
 import numpy as np
 
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.data.reading import Reader
+from keras_colorize.data.reading import Share, read_shares, share_size
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.images import SUFFIXES, find_images, square_thumbnail
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and their total while many are read."""
 
-GRAY_TOLERANCE = 8
-"""A pixel is gray if its largest and smallest channel differ by at most this, of 255."""
-
-GRAY_SHARE = 0.99
-"""An image is gray if this share of its pixels is: a gray scan with some chroma noise still is,
-one with a small colored thing is not. Tested after resizing."""
+SPLITS = ("train", "validation", "test")
 
 # The first folder of an image's path that names its split.
 _SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-
-_SHARE = 32  # Images that a thread reads in one go.
-_TINY_FILE = 4096  # Bytes.
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +61,103 @@ class Splits:
     unreadable: tuple[str, ...] = ()
     gray: int = 0
 
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.train.rgb.shape[1]
+
+    @property
+    def wanted(self) -> Mapping[str, int]:
+        """How many images each split has."""
+        return {split: len(getattr(self, split)) for split in SPLITS}
+
+    def listing(self) -> str:
+        """Hash that differs if the images do."""
+        digest = hashlib.blake2b(digest_size=16)
+        for split in SPLITS:
+            rgb = getattr(self, split).rgb
+            digest.update(repr(rgb.shape).encode())
+            digest.update(np.ascontiguousarray(rgb).data)
+        return digest.hexdigest()
+
+    def shares(self, split: str, position: int = 0, kept: int = 0) -> Iterator[Share]:
+        """The images of a split, a few at a time; as `Folder.shares`."""
+        images = getattr(self, split)
+        size = share_size(self.image_size)
+        for start in range(position, len(images), size):
+            part = slice(start, start + size)
+            yield Share(images.rgb[part], images.names[part])
+
+    def check(self, kept: Mapping[str, int], unreadable: Sequence[str], gray: int) -> None:
+        """Is for a `Folder`: these images are known to be enough."""
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """The images of a folder, listed and not read yet.
+
+    Attributes:
+        root: the folder.
+        names: split -> names of its files, in the order of their hash.
+        wanted: split -> how many images are read, if there are so many.
+        image_size: height and width to which images are cropped and resized, in pixels.
+        remedy: what a user can do if a split stays empty.
+        unreadable: none is known before reading.
+        gray: likewise.
+    """
+
+    root: Path
+    names: Mapping[str, Sequence[str]]
+    wanted: Mapping[str, int]
+    image_size: int
+    remedy: str = ""
+    unreadable: tuple[str, ...] = ()
+    gray: int = 0
+
+    def listing(self) -> str:
+        """Hash of all files' names, sizes and times, which tells a folder that has changed."""
+        digest = hashlib.blake2b(digest_size=16)
+        for split in SPLITS:
+            for name in self.names[split]:
+                try:
+                    status = os.stat(f"{self.root}/{name}")  # noqa: PTH116 (Path takes its time)
+                    state = f"{status.st_size} {status.st_mtime_ns}"
+                except OSError:
+                    state = ""
+                digest.update(os.fsencode(f"{split}/{name}\0{state}\0"))
+        return digest.hexdigest()
+
+    def shares(self, split: str, position: int = 0, kept: int = 0) -> Iterator[Share]:
+        """Reads the images of a split, as `read_shares`."""
+        return read_shares(
+            self.root,
+            self.names[split],
+            self.wanted[split],
+            self.image_size,
+            position=position,
+            kept=kept,
+        )
+
+    def check(self, kept: Mapping[str, int], unreadable: Sequence[str], gray: int) -> None:
+        """Warns of files that were skipped.
+
+        Args:
+            kept: split -> number of images.
+            unreadable: names of the files that cannot be decoded.
+            gray: number of images without color.
+
+        Raises:
+            ColorizeError: no image is left to train or to validate on.
+        """
+        _warn_of_unreadable(self.root, unreadable, stacklevel=4)
+        for purpose, split in (("train", "train"), ("validate", "validation")):
+            if not kept[split]:
+                raise ColorizeError(
+                    f"{self.root}: no image left to {purpose} on: of "
+                    f"{sum(map(len, self.names.values()))} found, {len(unreadable)} are "
+                    f"unreadable and {gray} gray; {self.remedy}"
+                )
+
 
 def load_folder(
     path: Path | str,
@@ -86,7 +171,61 @@ def load_folder(
     test_images: int | None = None,
     progress: Progress | None = None,
 ) -> Splits:
-    """Reads the images of a folder tree: center crop, area-filtered resize, gray ones left out.
+    """Reads the images of a folder tree; arguments and errors as for `list_folder`.
+
+    Args:
+        path: the folder.
+        image_size: height and width of the result, in pixels.
+        validation_share: share of the images, 0..1.
+        test_share: share of the images, 0..1.
+        split_by: whether each file is hashed, or its folder.
+        train_images: at most so many; None for all.
+        validation_images: likewise.
+        test_images: likewise.
+        progress: called now and then while reading.
+
+    Returns:
+        The splits, each in the order of the hash, without gray images.
+
+    Warns:
+        UserWarning: some files cannot be read, or lie outside the folders that are used.
+
+    Raises:
+        ColorizeError: `path` is not a folder, or no image is left to train or to validate on.
+    """
+    folder = list_folder(
+        path,
+        image_size,
+        validation_share=validation_share,
+        test_share=test_share,
+        split_by=split_by,
+        train_images=train_images,
+        validation_images=validation_images,
+        test_images=test_images,
+    )
+    report = overall_progress(progress, folder.wanted)
+    sets, unreadable, gray = {}, [], 0
+    for split in SPLITS:
+        shares = report(split, folder.shares(split), 0)
+        sets[split], damaged, colorless = _collect(shares, folder.wanted[split], image_size)
+        unreadable += damaged
+        gray += colorless
+    folder.check({split: len(images) for split, images in sets.items()}, unreadable, gray)
+    return Splits(**sets, unreadable=tuple(unreadable), gray=gray)
+
+
+def list_folder(
+    path: Path | str,
+    image_size: int,
+    *,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    split_by: Literal["file", "folder"] = "file",
+    train_images: int | None = None,
+    validation_images: int | None = None,
+    test_images: int | None = None,
+) -> Folder:
+    """Lists the images of a folder tree: center crop, area-filtered resize, gray ones left out.
 
     Images under `validation/` (or `val/`) and `test/` go there; if there is a `train/`, only
     its images are trained on. Otherwise a hash of each image's path
@@ -104,62 +243,35 @@ def load_folder(
         train_images: at most so many, the first in the order of their hash; None for all.
         validation_images: likewise.
         test_images: likewise.
-        progress: called now and then while reading.
 
     Returns:
-        The splits, each in the order of the hash.
+        The folder's splits, each in the order of the hash.
 
     Warns:
-        UserWarning: some files cannot be read, or lie outside the folders that are used.
-
-    Raises:
-        ColorizeError: `path` is not a folder, or no image is left to train or to validate on.
-    """
-    root = Path(path)
-    names = _names(root)
-    split_names = _split(names, validation_share, test_share, split_by)
-    unused = len(names) - sum(map(len, split_names))
-    if unused:
-        warnings.warn(
-            f"{root}: {unused} of {len(names)} images are outside train/, validation/ and test/ "
-            "and not used",
-            stacklevel=2,
-        )
-    (train, validation, test), unreadable, gray = _read(
-        root,
-        split_names,
-        (train_images, validation_images, test_images),
-        image_size,
-        keep_gray=False,
-        progress=progress,
-    )
-    _warn_of_unreadable(root, unreadable)
-    remedy = "add images, or change the shares of the splits"
-    if split_by == "folder":
-        remedy = 'add folders, or set split_by to "file"'
-    for purpose, images in (("train", train), ("validate", validation)):
-        if not len(images):
-            raise ColorizeError(
-                f"{root}: no image left to {purpose} on: of {len(names)} found, "
-                f"{len(unreadable)} are unreadable and {gray} gray; {remedy}"
-            )
-    return Splits(train, validation, test, tuple(unreadable), gray)
-
-
-def count_folder(
-    path: Path | str,
-    *,
-    validation_share: float = 0.1,
-    test_share: float = 0.1,
-    split_by: Literal["file", "folder"] = "file",
-) -> tuple[int, int, int]:
-    """Counts the files of a folder tree to train, validate and test on; arguments as above.
+        UserWarning: some files lie outside the folders that are used.
 
     Raises:
         ColorizeError: `path` is not a folder, or has no image.
     """
-    train, validation, test = _split(_names(Path(path)), validation_share, test_share, split_by)
-    return len(train), len(validation), len(test)
+    root = Path(path)
+    names = _names(root)
+    splits = dict(zip(SPLITS, _split(names, validation_share, test_share, split_by), strict=True))
+    unused = len(names) - sum(map(len, splits.values()))
+    if unused:
+        warnings.warn(
+            f"{root}: {unused} of {len(names)} images are outside train/, validation/ and test/ "
+            "and not used",
+            stacklevel=3,
+        )
+    limits = (train_images, validation_images, test_images)
+    wanted = {
+        split: len(found) if limit is None else min(limit, len(found))
+        for (split, found), limit in zip(splits.items(), limits, strict=True)
+    }
+    remedy = "add images, or change the shares of the splits"
+    if split_by == "folder":
+        remedy = 'add folders, or set split_by to "file"'
+    return Folder(root, splits, wanted, image_size, remedy)
 
 
 def load_test_images(
@@ -184,9 +296,10 @@ def load_test_images(
     root = Path(path)
     names = _names(root)
     names = [name for name in names if name.startswith("test/")] or names
-    (images,), unreadable, _ = _read(
-        root, [names], [None], image_size, keep_gray=True, progress=progress
-    )
+    report = overall_progress(progress, {"test": len(names)})
+    shares = read_shares(root, names, len(names), image_size, keep_gray=True)
+    shares = report("test", shares, 0)
+    images, unreadable, _ = _collect(shares, len(names), image_size)
     if not len(images):
         raise ColorizeError(f"{root}: none of its {len(names)} images can be read")
     _warn_of_unreadable(root, unreadable)
@@ -308,99 +421,54 @@ def _split(
     return train, validation, test
 
 
-def _read(
-    root: Path,
-    splits: Sequence[Sequence[str]],
-    limits: Sequence[int | None],
-    image_size: int,
-    *,
-    keep_gray: bool,
-    progress: Progress | None,
-) -> tuple[list[ImageSet], list[str], int]:
-    """Reads in threads, from each split in turn, until its limit is reached or its names end.
+def overall_progress(
+    progress: Progress | None, wanted: Mapping[str, int]
+) -> Callable[[str, Iterator[Share], int], Iterator[Share]]:
+    """A function that passes on the shares of a split, and reports the progress over all splits.
 
-    Returns:
-        The images of each split, the names of the unreadable files, the number of gray images.
+    Its arguments are the split, its shares, and how many files were read before.
+
+    Args:
+        progress: what is called with the number of images done and their total; or None.
+        wanted: split -> how many images are read.
     """
-    reader = Reader()
-    thumbnail = functools.partial(square_thumbnail, size=image_size)
+    done = dict.fromkeys(wanted, 0)
 
-    def thumbnails(names: Sequence[str]) -> tuple[np.ndarray, list[str], list[str]]:
-        """The images worth keeping, their names, and those of the unreadable files."""
-        rgb = np.empty((len(names), image_size, image_size, 3), np.uint8)
-        readable: list[str] = []
-        unreadable: list[str] = []
-        for name in names:
-            try:
-                rgb[len(readable)] = reader.read(f"{root}/{name}", thumbnail)
-            except ColorizeError:
-                unreadable.append(name)
-            else:
-                readable.append(name)
-        rgb = rgb[: len(readable)]
-        kept = np.ones(len(rgb), bool) if keep_gray else ~_are_gray(rgb)
-        return rgb[kept], list(itertools.compress(readable, kept)), unreadable
+    def report(split: str, shares: Iterator[Share], position: int) -> Iterator[Share]:
+        for share in shares:
+            yield share
+            position += share.files
+            done[split] = min(position, wanted[split])
+            if progress is not None:
+                progress(sum(done.values()), sum(wanted.values()))
 
-    wanted = [
-        len(names) if limit is None else min(limit, len(names))
-        for names, limit in zip(splits, limits, strict=True)
-    ]
-    sets: list[ImageSet] = []
+    return report
+
+
+def _collect(
+    shares: Iterator[Share], wanted: int, image_size: int
+) -> tuple[ImageSet, list[str], int]:
+    """The images of all shares, the names of the unreadable files, the number of gray images."""
+    rgb = np.empty((wanted, image_size, image_size, 3), np.uint8)
+    kept: list[str] = []
     unreadable: list[str] = []
     gray = 0
-    threads = ThreadPoolExecutor(_thread_count(root, splits))
-    try:
-        for names, count in zip(splits, wanted, strict=True):
-            rgb = np.empty((count, image_size, image_size, 3), np.uint8)
-            kept: list[str] = []
-            position = 0
-            # Reads as many as are wanted; then, in place of those left out, the next.
-            while missing := names[position : position + count - len(kept)]:
-                shares = [missing[at : at + _SHARE] for at in range(0, len(missing), _SHARE)]
-                for share, found in zip(shares, threads.map(thumbnails, shares), strict=True):
-                    images, readable, damaged = found
-                    rgb[len(kept) : len(kept) + len(images)] = images
-                    kept += readable
-                    unreadable += damaged
-                    gray += len(share) - len(images) - len(damaged)
-                    position += len(share)
-                    if progress is not None:
-                        progress(sum(wanted[: len(sets)]) + min(position, count), sum(wanted))
-            sets.append(ImageSet(rgb[: len(kept)], tuple(kept)))
-    finally:
-        threads.shutdown(cancel_futures=True)  # Whoever interrupts this need not wait for all.
-    return sets, unreadable, gray
+    for share in shares:
+        rgb[len(kept) : len(kept) + len(share.rgb)] = share.rgb
+        kept += share.names
+        unreadable += share.unreadable
+        gray += share.gray
+    return ImageSet(rgb[: len(kept)], tuple(kept)), unreadable, gray
 
 
-def _are_gray(rgb: np.ndarray) -> np.ndarray:
-    """Which of (N, S, S, 3) have no color worth learning: see GRAY_TOLERANCE and GRAY_SHARE."""
-    # Channel by channel is eight times as fast as maxima along the last axis.
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return (spread <= GRAY_TOLERANCE).mean(axis=(1, 2)) >= GRAY_SHARE
-
-
-def _thread_count(root: Path, splits: Sequence[Sequence[str]]) -> int:
-    """A thread a core, but one for tiny files, which threads read at half its pace.
-
-    Python's lock then changes hands more often than images are decoded.
-    """
-    sizes = []
-    for name in itertools.islice(itertools.chain(*splits), 16):
-        with contextlib.suppress(OSError):  # Reading it will raise.
-            sizes.append((root / name).stat().st_size)
-    is_tiny = sum(sizes) < _TINY_FILE * len(sizes)
-    return 1 if is_tiny else len(os.sched_getaffinity(0))
-
-
-def _warn_of_unreadable(root: Path, unreadable: Sequence[str]) -> None:
+def _warn_of_unreadable(root: Path, unreadable: Sequence[str], stacklevel: int = 3) -> None:
     """One warning for all files that were skipped; names the first few."""
     if unreadable:
         more = ", ..." if len(unreadable) > 3 else ""
         warnings.warn(
             f"{root}: unreadable images skipped: {len(unreadable)} "
             f"({', '.join(map(shorten, unreadable[:3]))}{more})",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 

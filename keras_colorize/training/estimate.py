@@ -30,7 +30,8 @@ class Estimate:
         path: the run's folder, which is not made.
         images: to train, validate and test on: at most so many, since unreadable and gray files
             are found only when all are read.
-        image_bytes: memory that the images take while they are converted, when it is most.
+        image_bytes: memory that the images take at most.
+        disk_bytes: room that their Lab takes on disk, if it is more than `data.memory_gib`.
         memory_bytes: of the whole process at most, images included.
         free_bytes: memory that there is for it.
         steps: an epoch.
@@ -42,6 +43,7 @@ class Estimate:
     path: Path
     images: Mapping[str, int]
     image_bytes: int
+    disk_bytes: int
     memory_bytes: int
     free_bytes: int
     steps: int
@@ -59,6 +61,7 @@ class Estimate:
                 "test on",
                 f"  memory:  {_bytes(self.memory_bytes)} of {_bytes(self.free_bytes)} that "
                 f"are free, {_bytes(self.image_bytes)} of it for images",
+                *([f"  disk:    {_bytes(self.disk_bytes)} for images"] if self.disk_bytes else []),
                 f"  steps:   {self.steps:,} an epoch, {steps:,} in {self.epochs:,} epochs",
                 f"  time:    {_duration(self.seconds / self.epochs)} an epoch, "
                 f"{_duration(self.seconds)} in all; {_duration(self.step_seconds)} a step",
@@ -66,28 +69,23 @@ class Estimate:
         )
 
 
-def require_memory(data: Data, images: Mapping[str, int]) -> int:
-    """What the images take while they are converted: uint8 of all, and int16 Lab but of the tests.
+def require_memory(data: Data, images: Mapping[str, int], needed: int) -> None:
+    """Fails if images take more memory than is free.
 
     Args:
         data: the recipe's table.
         images: how many there are of each split.
-
-    Returns:
-        Bytes.
+        needed: bytes that they take.
 
     Raises:
         ColorizeError: so much is not free.
     """
-    pixels = data.image_size**2
-    needed = 3 * pixels * (sum(images.values()) + 2 * (images["train"] + images["validation"]))
     if needed > (free := free_memory()):
         raise ColorizeError(
             f"{sum(images.values()):,} images of {data.image_size}x{data.image_size} take "
             f"{_bytes(needed)} of memory, and {_bytes(free)} are free; use fewer "
             "(data.train_images) or smaller ones (data.image_size)"
         )
-    return needed
 
 
 def measure(
@@ -97,6 +95,7 @@ def measure(
     path: Path,
     images: Mapping[str, int],
     image_bytes: int,
+    disk_bytes: int = 0,
     epochs_done: int,
 ) -> Estimate:
     """Trains and validates a few steps, and computes what all of them would take.
@@ -106,7 +105,8 @@ def measure(
         training: the same, on images enough for a few batches; its weights change.
         path: of the run.
         images: how many there are of each split.
-        image_bytes: what all of them take.
+        image_bytes: memory that all of them take.
+        disk_bytes: room that they take on disk.
         epochs_done: of a run that would be resumed.
 
     Raises:
@@ -151,6 +151,7 @@ def measure(
         path=path,
         images=images,
         image_bytes=image_bytes,
+        disk_bytes=disk_bytes,
         memory_bytes=peak + image_bytes,
         free_bytes=free_memory(),
         steps=steps,

@@ -24,6 +24,9 @@ RECIPE_NAME = "recipe.toml"
 Row = Mapping[str, float]
 """One epoch of a history: column -> figure."""
 
+_MAY_DIFFER = ("training.epochs", "data.memory_gib", "data.cache")
+"""Keys that leave the finished epochs what they are."""
+
 
 class Run:
     """A run directory, `runs/NAME/`; see the README for what is in it.
@@ -49,7 +52,7 @@ class Run:
     def find(cls, path: Path, recipe: Recipe) -> "Run | None":
         """The run at `path`, None if there is none yet.
 
-        The number of epochs may be another; `run.recipe` then has the new one.
+        The number of epochs may be another, and where Lab is cached; `run.recipe` then says so.
 
         Raises:
             ColorizeError: if the directory holds something else, a run of another recipe (the
@@ -63,7 +66,7 @@ class Run:
             _require_folder(path.parent)
             return None
         differences = recipe.differences(run.recipe)
-        if any(not difference.startswith("training.epochs: ") for difference in differences):
+        if any(difference.partition(": ")[0] not in _MAY_DIFFER for difference in differences):
             raise ColorizeError(
                 f"{path}: was made by another recipe ({'; '.join(differences)}); "
                 f"choose another name (with --from {path} it begins with this run's weights), or "

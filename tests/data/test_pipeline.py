@@ -1,13 +1,12 @@
-import gc
-import weakref
-
 import numpy as np
 import pytest
 import skimage.color
 import tensorflow as tf
 
 from keras_colorize.color import normalize
-from keras_colorize.data.pipeline import LAB_STEPS, cache_lab, training_batches, validation_batches
+from keras_colorize.data.cache import MemoryCache
+from keras_colorize.data.lab import LAB_STEPS
+from keras_colorize.data.pipeline import cache_lab, training_batches, validation_batches
 
 COUNT, BATCH = 83, 8  # Ten whole batches, and one of three.
 
@@ -111,31 +110,6 @@ class TestValidation:
         assert batches.element_spec == training(rgb).element_spec
 
 
-class TestCacheLab:
-    @pytest.mark.parametrize(("count", "size"), [(5, 200), (70, 32)])  # by 1; by 64 and 6
-    def test_within_half_a_step(self, count, size):
-        rgb = np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8)
-        cached = cache_lab(rgb)
-        assert cached.dtype == tf.int16
-        expected = together(normalize(rgb))
-        np.testing.assert_allclose(cached / 32_767, expected, rtol=0, atol=0.51 / 32_767)
-
-    def test_lets_go_of_the_pictures(self):
-        rgb = np.zeros((3, 8, 8, 3), np.uint8)
-        reference = weakref.ref(rgb)
-        lab_cache = cache_lab(rgb)
-        del rgb
-        gc.collect()
-        assert reference() is None
-        assert lab_cache.shape == (3, 8, 8, 3)
-
-    def test_ends_of_the_range(self):
-        # White's L may be a little above 100 in float32; it must not become the darkest.
-        ends = np.zeros((2, 1, 1, 3), np.uint8)
-        ends[1] = 255
-        np.testing.assert_array_equal(cache_lab(ends)[..., 0].numpy().ravel(), [-32_767, 32_767])
-
-
 class TestNormalize:
     def test_lab_of_scikit_image(self, rgb):
         lightness, ab = (tensor.numpy() for tensor in normalize(rgb))
@@ -167,7 +141,8 @@ class TestCrops:
         ramp = np.zeros((COUNT, side, side, 3), np.int16)
         ramp[..., 1] = np.arange(side)[:, None] * 100
         ramp[..., 2] = np.arange(side) * 100
-        cache = tf.Variable(ramp, trainable=False)
+        cache = MemoryCache(COUNT, side)
+        cache.append(ramp)
         epoch = tf.Variable(0)
         crops = [
             ab.numpy() * LAB_STEPS / 100 / (side - 1)

@@ -68,6 +68,10 @@ def test_of_a_folder_counts_files(estimate, tmp_path):
     found = estimate(f"data.path={images}", "data.train_images=17")
     assert found.images == {"train": 17, "validation": 3, "test": 2}
     assert found.steps == 3
+    assert (found.image_bytes, found.disk_bytes) == (20 * 32 * 32 * 6, 0)
+    on_disk = estimate(f"data.path={images}", "data.memory_gib=1e-6", f"data.cache={tmp_path}/c")
+    assert (on_disk.image_bytes, on_disk.disk_bytes) == (0, 23 * 32 * 32 * 6)
+    assert "  disk:    0.14 MB for images\n" in str(on_disk)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "datasets", "function"])
@@ -118,8 +122,8 @@ def test_steps_at_once_and_frozen_epochs_are_timed_apart(tmp_path, steps, batch)
 def test_what_cannot_fit_is_refused_before_it_is_read(estimate):
     with pytest.raises(
         ColorizeError,
-        match=r"^2,000,000,400 images of 512x512 take 4,718,\d+ GB of memory, and \S+ GB are free; "
-        r"use fewer \(data.train_images\) or smaller ones \(data.image_size\)$",
+        match=r"^2,000,000,400 images of 512x512 take 1,57\d,\d+ GB of memory, and \S+ GB are "
+        r"free; use fewer \(data.train_images\) or smaller ones \(data.image_size\)$",
     ):
         estimate(
             "data.source=painted_scenes", "data.train_images=2000000000", "data.image_size=512"
