@@ -161,7 +161,7 @@ def estimate(
     data: "GivenImages | None" = None,
     initial_weights: "Model | None" = None,
 ) -> "Estimate":
-    """Tells what `fit` with the same arguments would take, and leaves no run behind.
+    """Estimates what `fit` with the same arguments would take, and leaves no run behind.
 
     It counts the images, reads the first few of them, and times 10 training steps.
 
@@ -563,7 +563,7 @@ def push_to_hub(
 
     Raises:
         ColorizeError: for a missing or unfit model, one that is a SavedModel, a report that cannot
-            be read; nobody is logged in, or the Hub refuses or cannot be reached.
+            be read; there is no login, or the Hub refuses or cannot be reached.
     """
     hub.check_login(repository)
     source = resolve(model)

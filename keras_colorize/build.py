@@ -194,7 +194,7 @@ def build_training(
 def estimate(
     recipe: Recipe, data: GivenImages | None = None, *, path: Path, epochs_done: int = 0
 ) -> Estimate:
-    """Tells what a training would take, from a few steps on the first few images.
+    """Estimates what a training would take, from a few steps on the first few images.
 
     Args:
         recipe: what to train.

@@ -137,7 +137,7 @@ def fit(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Tell images, memory, steps and time after 10 steps; leave no run."
+            "--dry-run", help="Estimate images, memory, steps and time from 10 steps; leave no run."
         ),
     ] = False,
     verbose: Annotated[

@@ -44,7 +44,7 @@ def download(address: str | Path) -> Path:
     if match is None:
         raise ColorizeError(f"{address}: must be hf://user/name or hf://user/name@revision")
     repository, revision = match["repository"], match["revision"]
-    with _told(f"hf://{repository}"):
+    with _named_errors(f"hf://{repository}"):
         from huggingface_hub import snapshot_download
 
         folder = snapshot_download(repository, revision=revision, allow_patterns=FILES)
@@ -54,18 +54,18 @@ def download(address: str | Path) -> Path:
 
 
 def check_login(repository: str) -> None:
-    """Fails unless there is a token to upload with; whether it is a good one the Hub tells later.
+    """Fails unless there is a token to upload with; the Hub checks it later.
 
     Args:
         repository: `user/name`.
 
     Raises:
-        ColorizeError: the name is none, or nobody is logged in.
+        ColorizeError: the name is not valid, or there is no login.
     """
     match = _ADDRESS.fullmatch(f"hf://{repository}")
     if match is None or match["revision"]:
         raise ColorizeError(f"{repository}: must be user/name")
-    with _told(f"hf://{repository}"):
+    with _named_errors(f"hf://{repository}"):
         from huggingface_hub import errors, get_token
 
         if get_token() is None:
@@ -87,7 +87,7 @@ def upload(folder: Path, repository: str, *, private: bool | None, message: str)
     Raises:
         ColorizeError: the Hub refuses, or cannot be reached.
     """
-    with _told(f"hf://{repository}"):
+    with _named_errors(f"hf://{repository}"):
         from huggingface_hub import HfApi
 
         hub = HfApi(library_name="keras-colorize")
@@ -111,8 +111,8 @@ def front_matter(license: str | None) -> str:
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
-    """Tells what the library raises in one line."""
+def _named_errors(address: str) -> Iterator[None]:
+    """Turns what the library raises into a ColorizeError of one line."""
     try:
         from huggingface_hub import constants, errors
     except ImportError:
@@ -122,7 +122,7 @@ def _told(address: str) -> Iterator[None]:
     try:
         yield
     except errors.LocalTokenNotFoundError:
-        raise ColorizeError(f"{address}: nobody is logged in to {host}; {log_in}") from None
+        raise ColorizeError(f"{address}: not logged in to {host}; {log_in}") from None
     except errors.GatedRepoError:
         raise ColorizeError(f"{address}: ask for access at {host}, and {log_in}") from None
     except errors.RepositoryNotFoundError:

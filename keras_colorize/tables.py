@@ -67,12 +67,12 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-_INDEPENDENT_OF_TEST = {
-    "folder": ("train_images", "validation_images"),
-    "cifar10": ("train_images",),
-    "painted_scenes": ("train_images", "validation_images"),
+_TEST_KEYS = {
+    "folder": ("path", "test_share", "split_by", "test_images"),
+    "cifar10": ("validation_images", "test_images"),
+    "painted_scenes": ("test_images",),
 }
-"""Keys of a source that do not change which images are kept for testing."""
+"""Keys of a source that determine which images are kept for testing; of others all may."""
 
 
 class Data(Table):
@@ -157,10 +157,12 @@ class Data(Table):
 
         Two tables that have the same test images become equal.
         """
-        changes: dict[str, object] = {"image_size": image_size, "flip": True, "crop": 1.0}
-        changes |= {"memory_gib": None, "cache": None}
-        changes |= dict.fromkeys(_INDEPENDENT_OF_TEST.get(self.source, ()), 1)
-        return self.model_copy(update=changes)
+        if self.source not in _TEST_KEYS:
+            changes = {"flip": True, "crop": 1.0, "memory_gib": None, "cache": None}
+            return self.model_copy(update={"image_size": image_size, **changes})
+        few = Data(source=self.source, train_images=1, validation_images=1)
+        kept = {key: getattr(self, key) for key in _TEST_KEYS[self.source]}
+        return few.model_copy(update={"image_size": image_size, **kept})
 
 
 class UNet(Table):

@@ -160,7 +160,7 @@ def test_without_network(no_server):
 @pytest.mark.parametrize(
     ("token", "repository", "message"),
     [
-        (None, "ann/paint", "ann/paint: nobody is logged in to http.*; log in by `hf auth login`"),
+        (None, "ann/paint", "ann/paint: not logged in to http.*; log in by `hf auth login`"),
         ("hf_bad", "ann/paint", "answers: .*log in by .*, or set HF_TOKEN with the right to do"),
         (TOKEN, "other/paint", "answers: You don't have the rights to create a model; log in"),
         (TOKEN, "paint", "paint: must be user/name"),

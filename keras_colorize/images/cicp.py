@@ -1,4 +1,4 @@
-"""Colors told by numbers for primaries and curve, as PNG, AVIF and HEIC do.
+"""Color spaces given as numbers for primaries and curve, as PNG, AVIF and HEIC do.
 
 Reference:
     ITU-T H.273 (coding-independent code points), tables 2 and 3.
@@ -37,7 +37,7 @@ _HDR = {16: "PQ", 18: "HLG"}
 
 
 def profile(primaries: int, curve: int) -> bytes | None:
-    """Builds the profile of an RGB space that is told by numbers.
+    """Builds the profile of an RGB space that is given as numbers.
 
     Returns:
         The profile; None if a number is unspecified or unknown.

@@ -1,4 +1,4 @@
-"""What reading and writing an image takes in memory, told by the header of its file.
+"""The memory that reading and writing an image takes, computed from the header of its file.
 
 The tables are bytes a pixel at the peak for images of noise, the worst, rounded up:
 `python -m tests.benchmarks limits` measures them.
@@ -53,14 +53,14 @@ class Needs:
 
 
 def needs(source: Path | str | bytes, pages: int = 1) -> Needs:
-    """Tells from the header what an image takes.
+    """Computes from the header what an image takes.
 
     Args:
         source: path of an image file, or its bytes.
         pages: how many pages of a TIFF will be read; the one that takes most counts.
 
     Raises:
-        ColorizeError: as `read_image`, as far as the header tells.
+        ColorizeError: as `read_image`, as far as the header shows it.
     """
     with named_errors(source), opened(source) as (kind, file):
         if kind == "TIFF":

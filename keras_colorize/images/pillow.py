@@ -28,7 +28,7 @@ _CLASSES = {
     "JXL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
 }
 _STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-# ISO/IEC 14496-12, 12.1.5: a box that tells colors by numbers, among the first of a file.
+# ISO/IEC 14496-12, 12.1.5: a box that gives colors as numbers, among the first of a file.
 _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _METADATA = 2**20
 

@@ -40,8 +40,8 @@ def read_rgb(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> np.
     Raises:
         ColorizeError: the file is missing, damaged, too large or of another kind.
     """
-    (picture,) = _read(source, max_pixels=max_pixels)
-    return on_white(picture)
+    (image,) = _read(source, max_pixels=max_pixels)
+    return on_white(image)
 
 
 def read_image(
@@ -67,8 +67,8 @@ def read_image(
         ColorizeError: the file is missing, damaged, too large or of another kind, or has no such
             page.
     """
-    (picture,) = read_pages(source, [page], allow_damaged=allow_damaged)
-    return picture
+    (image,) = read_pages(source, [page], allow_damaged=allow_damaged)
+    return image
 
 
 def read_pages(
@@ -94,7 +94,7 @@ def read_image_size(path: Path) -> tuple[int, int]:
     """Reads the width and height, in pixels as stored, from the header of an image file.
 
     Raises:
-        ColorizeError: as `read_image`, as far as the header tells.
+        ColorizeError: as `read_image`, as far as the header shows it.
     """
     with named_errors(path):
         with open_stream(path) as (file, start):

@@ -6,8 +6,8 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.images import MAX_MEMORY, content_suffix, needs
 
 BUDGET = 1_000_000_000
-"""Between reading and writing images take at most this many bytes, as `memory` tells; one that
-takes more goes alone."""
+"""Between reading and writing images take at most this many bytes, as `memory` computes; one that
+takes more is processed alone."""
 
 SMALLEST = BUDGET // 128
 """What small images count as, so that they do not pile up either."""

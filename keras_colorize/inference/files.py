@@ -139,7 +139,7 @@ def colorize_each(
     prediction_size: int | None = None,
     threads: int | None = None,
 ) -> Generator[Result]:
-    """Colorizes files, as `colorize_files`, and tells of each when it is finished.
+    """Colorizes files, as `colorize_files`, and yields the result of each when it is finished.
 
     Args:
         sources: target -> source.

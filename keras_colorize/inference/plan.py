@@ -233,7 +233,7 @@ def _suffix(source: Path) -> str:
         own = source.suffix.lower()
         if own not in KIND_OF_SUFFIX:
             raise ColorizeError(
-                f"{source}: its name does not tell its format; name that of the result (--format)"
+                f"{source}: its name has no image suffix; name the format of the result (--format)"
             )
         return KINDS[KIND_OF_SUFFIX[own]][0] if own in _RENAMED_SUFFIXES else source.suffix
     try:
@@ -261,7 +261,7 @@ def _note_misnamed(targets: dict[Path, Path], notes: list[str], explicit: bool) 
 
 
 def _existing(targets: Iterable[Path], folders: set[Path]) -> list[Path]:
-    """The targets that are there already; at addresses one listing of each folder tells."""
+    """The targets that are there already; at addresses by one listing of each folder."""
     there = {
         folder / name for folder in folders if is_address(folder) for name in addresses.find(folder)
     }

@@ -152,7 +152,7 @@ def _read_xlsx(path: Path) -> tuple[str, Iterator[Sequence[Any]]]:
         raise ColorizeError(f"{path}: openpyxl, which reads it, is missing; {INSTALL}") from error
 
     def rows() -> Iterator[Sequence[Any]]:
-        with _damage_told(path):
+        with _damage_named(path):
             yield from sheet.iter_rows(max_row=_MAX_ROWS, max_col=_MAX_COLUMNS, values_only=True)
 
     try:
@@ -160,7 +160,7 @@ def _read_xlsx(path: Path) -> tuple[str, Iterator[Sequence[Any]]]:
             file = io.BytesIO(opened.read(_MAX_BYTES + 1))
     except OSError as error:
         raise ColorizeError(f"{path}: cannot be read ({error.strerror})") from error
-    with _damage_told(path), warnings.catch_warnings():
+    with _damage_named(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of styles and such, which are not read.
         if _is_too_large(file):
             raise ColorizeError(
@@ -187,7 +187,7 @@ def _is_too_large(file: io.BytesIO) -> bool:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_named(path: Path) -> Iterator[None]:
     """Turns any error from a damaged spreadsheet into a ColorizeError of one line."""
     try:
         yield

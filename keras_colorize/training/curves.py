@@ -42,7 +42,7 @@ class EventFiles(AbstractContextManager):
         Raises:
             OSError: the file cannot be written.
         """
-        with self._told():
+        with self._named_errors():
             if part not in self._writers:
                 self._writers[part] = tf.summary.create_file_writer(str(self.folder / part))
             writer = self._writers[part]
@@ -62,14 +62,14 @@ class EventFiles(AbstractContextManager):
             return
         seen: set[tuple[str, int]] = set()
         with (
-            self._told(),
+            self._named_errors(),
             whole_file(files[0]) as beside,
             tf.io.TFRecordWriter(str(beside)) as kept,
         ):
             for number, record in enumerate(_records(files)):
                 event = tf.compat.v1.Event.FromString(record)
                 points = {(value.tag, event.step) for value in event.summary.value}
-                # The first record tells the format's version.
+                # The first record is the format's version.
                 if number == 0 or (event.step <= last_step and points - seen):
                     kept.write(record)
                 seen |= points
@@ -77,12 +77,12 @@ class EventFiles(AbstractContextManager):
             file.unlink()
 
     def __exit__(self, *_: object) -> None:
-        with self._told():
+        with self._named_errors():
             for writer in self._writers.values():
                 writer.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         """Raises an OSError, as other files do, when TensorFlow cannot write."""
         try:
             yield

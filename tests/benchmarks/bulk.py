@@ -17,7 +17,7 @@ SIDES = {
 
 
 def measure(options: Options) -> list[Row]:
-    """Whole commands on many images of 512x512, and on one, which tells what starting takes."""
+    """Whole commands on many images of 512x512, and on one, which shows what starting takes."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "in")
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""How well `fit --dry-run` foretells the time and memory of a training."""
+"""How well `fit --dry-run` predicts the time and memory of a training."""
 
 import json
 import statistics

@@ -145,7 +145,7 @@ def original_step() -> Step:
 def best_step() -> Step:
     """The same update with all that PyTorch offers on a CPU.
 
-    bfloat16 by autocast, channels last, fused Adam, no gradient that nobody uses, nothing fetched
+    bfloat16 by autocast, channels last, fused Adam, no gradient that is not used, nothing fetched
     before the epoch's end. (`torch.compile` made it 5 % slower.)
     """
     training = _Training(channels_last=True, fused=True)

@@ -314,7 +314,7 @@ def test_a_store_that_takes_no_files(s3, folder):
     ("inputs", "output", "options", "message"),
     [
         ("none", "out", {}, "s3://bucket/none: no such file or folder"),
-        ("in/notes.txt", "out", {}, "name does not tell its format"),
+        ("in/notes.txt", "out", {}, "name has no image suffix"),
         ("in/gray.png", "in", {"force": True}, "is the original .*, which is never overwritten"),
         ("in", "there", {}, "already there; use --skip-existing"),
         ("in", None, {}, "s3://no-such-bucket/: cannot be searched"),
