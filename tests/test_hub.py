@@ -18,6 +18,7 @@ from keras_colorize.evaluation.report import _ROWS
 from keras_colorize.files import write_text
 from keras_colorize.generators import resolve
 from keras_colorize.models import unet_generator
+from keras_colorize.parts import own_parts
 
 
 @pytest.fixture
@@ -125,6 +126,18 @@ def test_training_starts_from_it(server):
     recipe = load_recipe(recipe, ["training.initial_weights=hf://ann/paint"])
     assert recipe.training.initial_weights == "hf://ann/paint"
     assert_same(build_colorizer(recipe).generator, pushed)
+
+
+def test_what_its_recipe_names_is_not_imported(server, run, tmp_path, monkeypatch):
+    (tmp_path / "foreign_part.py").write_text("def loss(ab, predicted_ab): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    keras_colorize.push_to_hub(run, "ann/paint")
+    recipe = load_recipe(run.recipe, ["losses.reconstruction=foreign_part:loss"])
+    server.files["ann/paint"]["recipe.toml"] = recipe.to_toml().encode()
+    keras_colorize.load("hf://ann/paint")
+    assert "foreign_part" not in sys.modules
+    own_parts(recipe)
+    assert "foreign_part" in sys.modules
 
 
 @pytest.mark.parametrize(
