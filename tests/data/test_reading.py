@@ -10,6 +10,7 @@ from keras_colorize.data import reading
 from keras_colorize.data.reading import Reader
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import memory, needs
+from tests.benchmarks.measuring import growth_of_memory
 
 
 def png(width: int, height: int) -> bytes:
@@ -91,3 +92,24 @@ def test_failures_give_the_budget_back(tmp_path):
         with pytest.raises(ColorizeError, match="image of 4 bytes: "):
             reader.read(b"text", lambda rgb: None)
     assert reader.read(png(40, 40), np.shape) == (40, 40, 3)
+
+
+def test_what_an_image_took_is_free_for_the_next(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (4000, 2500), (200, 100, 50, 90)).save(path)
+    Image.new("RGBA", (40, 25)).save(tmp_path / "small.png")
+    setup = """
+import sys, threading
+import numpy as np
+from keras_colorize.data.reading import Reader
+large, small = sys.argv[1:]
+reader = Reader()
+def read():
+    for _ in range(4):
+        reader.read(large, np.shape)
+reader.read(small, np.shape)
+"""
+    # In a thread of its own, whose memory glibc keeps.
+    work = "thread = threading.Thread(target=read); thread.start(); thread.join()"
+    peak = growth_of_memory(setup, work, str(path), str(tmp_path / "small.png"))
+    assert peak < 1.1 * needs(path).reading
