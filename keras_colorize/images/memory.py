@@ -72,7 +72,7 @@ def check_reading(source: Path | str | bytes, need: Needs) -> None:
     """Raises a ColorizeError unless an image may be read."""
     if need.reading > MAX_MEMORY:
         raise ColorizeError(
-            f"{name_of(source)}: {need.pixels / 1e6:.0f} megapixels take {need.reading / 1e9:.1f} "
+            f"{name_of(source)}: {need.pixels / 1e6:.1f} megapixels take {need.reading / 1e9:.1f} "
             f"GB when read; at most {MAX_MEMORY / 1e9:.1f} GB are taken; shrink it or split it"
         )
 

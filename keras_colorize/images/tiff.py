@@ -42,6 +42,18 @@ _CHANNELS = {
     _CMYK: 4,
 }
 UNCOMPRESSED, _JPEG_COMPRESSIONS = 1, (6, 7)
+# JPEG, JPEG XR, JPEG 2000, JPEG XL: of a part their decoders make a whole.
+_LENIENT_COMPRESSIONS = (
+    *_JPEG_COMPRESSIONS,
+    34892,
+    22610,
+    34934,
+    34712,
+    33003,
+    33005,
+    50002,
+    52546,
+)
 _UINT, _INT, _FLOAT = 1, 2, 3
 _REDUCED, _TRANSPARENCY_MASK = 1, 4  # Of NewSubfileType.
 _MOST_SAMPLES = 8  # A pixel, on average, of the largest image.
@@ -179,7 +191,7 @@ def _check_length(page: "tifffile.TiffPage") -> None:
     """Refuses a file that ends early where decoders would make something up."""
     length = page.parent.filehandle.size
     ends = [page.dataoffsets[0] + page.nbytes] if page.is_contiguous else []
-    if int(page.compression) in _JPEG_COMPRESSIONS:
+    if int(page.compression) in _LENIENT_COMPRESSIONS:
         ends = [at + size for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if ends and max(ends) > length:
         raise RefusedError("truncated")

@@ -41,7 +41,7 @@ def memory(source: Path, target: Path, pages: int) -> int:
         if peak(_FRUGAL) <= MAX_MEMORY:
             remedy += f", or choose --format {_FRUGAL[1:]}"
         raise ColorizeError(
-            f"{source}: {pages * need.pixels / 1e6:.0f} megapixels take {taken / 1e9:.1f} GB at "
+            f"{source}: {pages * need.pixels / 1e6:.1f} megapixels take {taken / 1e9:.1f} GB at "
             f"work as {target.suffix[1:].lower()}; at most {MAX_MEMORY / 1e9:.1f} GB are taken; "
             f"{remedy}"
         )

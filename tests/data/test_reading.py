@@ -60,7 +60,9 @@ def test_large_images_at_work_stay_within_the_budget(tmp_path, as_bytes):
 def test_images_that_take_too_much_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MAX_MEMORY", 20_000)
     (tmp_path / "large.png").write_bytes(png(60, 60))
-    with pytest.raises(ColorizeError, match=r"large\.png: 0 megapixels take 0\.0 GB when read; at"):
+    with pytest.raises(
+        ColorizeError, match=r"large\.png: 0.0 megapixels take 0\.0 GB when read; at"
+    ):
         Reader().read(tmp_path / "large.png", np.shape)
     assert Reader().read(png(30, 30), np.shape) == (30, 30, 3)
 
