@@ -46,10 +46,10 @@ class Needs:
 
     def writing(self, suffix: str) -> int:
         """Bytes at the peak of writing the image, itself among them."""
-        kind = KIND_OF_SUFFIX[suffix.lower()]
+        kind = KIND_OF_SUFFIX.get(suffix.lower(), "")  # Writing will refuse an unknown one.
         if kind in _WRITING_SHARE:
             return round((1 + _WRITING_SHARE[kind]) * self.decoded)
-        return self.decoded + _WRITING[kind] * self.pixels
+        return self.decoded + _WRITING.get(kind, 0) * self.pixels
 
 
 def needs(source: Path | str | bytes, pages: int = 1) -> Needs:

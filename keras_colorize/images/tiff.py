@@ -4,10 +4,7 @@ Reference:
     TIFF, revision 6.0 (Adobe, 1992); sections are named below.
 """
 
-import contextlib
-import io
 import logging
-import mmap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -91,7 +88,9 @@ def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterato
     Raises:
         RefusedError: it cannot be read.
     """
-    with open_tiff(stream) as file, _buffer(stream) as data:
+    data = exif.Slices(stream)
+    stream.seek(0)
+    with open_tiff(stream) as file:
         left = enumerate(pages(file))
         for number in numbers:
             page = next((page for place, page in left if place == number), None)
@@ -113,16 +112,6 @@ def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterato
                 dpi=_dpi(page),
                 comment=page.description,
             )
-
-
-@contextlib.contextmanager
-def _buffer(stream: BinaryIO) -> Iterator[exif.Data]:
-    """What a file holds, but in memory only as far as it is looked at."""
-    if isinstance(stream, io.BytesIO):
-        yield stream.getvalue()
-    else:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
 
 
 def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
