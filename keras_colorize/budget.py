@@ -1,13 +1,16 @@
-"""A budget that threads share: memory, mostly."""
+"""A budget of memory that threads share."""
 
+import ctypes
 import threading
+
+_LARGE = 100_000_000
 
 
 class Budget:
-    """An amount that threads share; one that takes more than is free waits.
+    """Bytes that threads share; one that takes more than is free waits.
 
     Args:
-        amount: of it all, in any unit.
+        amount: of it all.
     """
 
     def __init__(self, amount: int) -> None:
@@ -22,7 +25,9 @@ class Budget:
             self._free -= amount
 
     def give(self, amount: int) -> None:
-        """Gives back what was taken."""
+        """Gives back what was taken, and what glibc kept of it to the system."""
+        if amount >= _LARGE:
+            _trim()
         with self._changed:
             self._free += amount
             self._changed.notify_all()
@@ -32,3 +37,10 @@ class Budget:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _trim() -> None:
+    """Returns freed memory to the system: decoders free it in blocks that glibc keeps."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # Other C libraries have none.
+    if trim is not None:
+        trim(0)

@@ -19,6 +19,7 @@ from keras_colorize.images.formats import (
     readable_suffixes,
 )
 from keras_colorize.images.memory import MAX_MEMORY, Needs, check_reading, needs
+from keras_colorize.images.opening import name_of
 from keras_colorize.images.pages import count_pages, frame_durations, write_pages
 from keras_colorize.images.reading import read_image, read_image_size, read_pages, read_rgb
 from keras_colorize.images.rgb_image import Metadata, RgbImage
@@ -42,6 +43,7 @@ __all__ = [
     "frame_durations",
     "image_grid",
     "is_gray",
+    "name_of",
     "needs",
     "read_image",
     "read_image_size",

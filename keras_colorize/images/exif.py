@@ -8,11 +8,11 @@ Reference:
 """
 
 import contextlib
-import mmap
+import os
 import re
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
 ORIENTATION = 0x0112
 EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825
@@ -40,7 +40,24 @@ class Entry:
 
 Directory = dict[int, Entry]
 
-Data = bytes | mmap.mmap
+
+class Slices:
+    """Slices of a file, as of its bytes, of which only these come to memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._length = stream.seek(0, os.SEEK_END)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._length)
+        self._stream.seek(start)
+        return self._stream.read(max(0, stop - start))
+
+
+Data = bytes | Slices
 """A TIFF structure, in memory or in a file."""
 
 
@@ -58,10 +75,10 @@ def read_directory(data: Data, offset: int) -> tuple[Directory, int]:
         struct.error: the directory itself does.
     """
     order = byte_order(data)
-    (count,) = struct.unpack_from(order + "H", data, offset)
+    (count,) = struct.unpack(order + "H", data[offset : offset + 2])
     entries: Directory = {}
     for place in range(offset + 2, offset + 2 + 12 * count, 12):
-        tag, kind, values, value = struct.unpack_from(order + "HHII", data, place)
+        tag, kind, values, value = struct.unpack(order + "HHII", data[place : place + 12])
         size = _TYPE_SIZES.get(kind, 0) * values
         position = place + 8 if size <= 4 else value
         if kind in _TYPE_SIZES and position + size <= len(data):
@@ -71,7 +88,7 @@ def read_directory(data: Data, offset: int) -> tuple[Directory, int]:
 
 def first_directory(data: Data) -> tuple[Directory, int]:
     """Reads the main directory of a TIFF structure, as `read_directory`."""
-    (offset,) = struct.unpack_from(byte_order(data) + "I", data, 4)
+    (offset,) = struct.unpack(byte_order(data) + "I", data[4:8])
     return read_directory(data, offset)
 
 

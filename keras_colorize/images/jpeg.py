@@ -146,7 +146,7 @@ def decode(
     if not is_whole:
         data += _END  # If only that is missing, nothing is.
         damage = "truncated"
-    samples, is_damaged = _decode(data, header)
+    samples, is_damaged = _decode(data, header, is_whole)
     if not is_whole and not is_damaged:
         is_damaged = not _all_scans_are_there(data, header)
     if is_damaged or _has_zeroed_data(data, header):
@@ -169,18 +169,20 @@ def decode(
     )
 
 
-def _decode(data: bytes, header: Header) -> tuple[np.ndarray, bool]:
+def _decode(data: bytes, header: Header, has_end: bool) -> tuple[np.ndarray, bool]:
     """Decodes the pixels; also returns whether some of them are wrong."""
     colors = {1: "GRAY", 3: "RGB", 4: "CMYK"}[header.components]
     try:
         return _squeeze(simplejpeg.decode_jpeg(data, colors, strict=True)), False
     except ValueError as error:
         message = str(error)
+    is_damaged = _HARMLESS.search(message) is None
     try:
         samples = simplejpeg.decode_jpeg(data, colors, strict=False)
     except ValueError:
         samples = _decode_unusual(data, colors)
-    return _squeeze(samples), _HARMLESS.search(message) is None
+        is_damaged |= not has_end
+    return _squeeze(samples), is_damaged
 
 
 def _decode_unusual(data: bytes, colors: str) -> np.ndarray:

@@ -46,10 +46,10 @@ class Needs:
 
     def writing(self, suffix: str) -> int:
         """Bytes at the peak of writing the image, itself among them."""
-        kind = KIND_OF_SUFFIX[suffix.lower()]
+        kind = KIND_OF_SUFFIX.get(suffix.lower(), "")  # Writing will refuse an unknown one.
         if kind in _WRITING_SHARE:
             return round((1 + _WRITING_SHARE[kind]) * self.decoded)
-        return self.decoded + _WRITING[kind] * self.pixels
+        return self.decoded + _WRITING.get(kind, 0) * self.pixels
 
 
 def needs(source: Path | str | bytes, pages: int = 1) -> Needs:
@@ -72,7 +72,7 @@ def check_reading(source: Path | str | bytes, need: Needs) -> None:
     """Raises a ColorizeError unless an image may be read."""
     if need.reading > MAX_MEMORY:
         raise ColorizeError(
-            f"{name_of(source)}: {need.pixels / 1e6:.0f} megapixels take {need.reading / 1e9:.1f} "
+            f"{name_of(source)}: {need.pixels / 1e6:.1f} megapixels take {need.reading / 1e9:.1f} "
             f"GB when read; at most {MAX_MEMORY / 1e9:.1f} GB are taken; shrink it or split it"
         )
 

@@ -4,10 +4,7 @@ Reference:
     TIFF, revision 6.0 (Adobe, 1992); sections are named below.
 """
 
-import contextlib
-import io
 import logging
-import mmap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -42,6 +39,18 @@ _CHANNELS = {
     _CMYK: 4,
 }
 UNCOMPRESSED, _JPEG_COMPRESSIONS = 1, (6, 7)
+# JPEG, JPEG XR, JPEG 2000, JPEG XL: of a part their decoders make a whole.
+_LENIENT_COMPRESSIONS = (
+    *_JPEG_COMPRESSIONS,
+    34892,
+    22610,
+    34934,
+    34712,
+    33003,
+    33005,
+    50002,
+    52546,
+)
 _UINT, _INT, _FLOAT = 1, 2, 3
 _REDUCED, _TRANSPARENCY_MASK = 1, 4  # Of NewSubfileType.
 _MOST_SAMPLES = 8  # A pixel, on average, of the largest image.
@@ -79,7 +88,9 @@ def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterato
     Raises:
         RefusedError: it cannot be read.
     """
-    with open_tiff(stream) as file, _buffer(stream) as data:
+    data = exif.Slices(stream)
+    stream.seek(0)
+    with open_tiff(stream) as file:
         left = enumerate(pages(file))
         for number in numbers:
             page = next((page for place, page in left if place == number), None)
@@ -101,16 +112,6 @@ def decode(stream: BinaryIO, numbers: Iterable[int], max_pixels: int) -> Iterato
                 dpi=_dpi(page),
                 comment=page.description,
             )
-
-
-@contextlib.contextmanager
-def _buffer(stream: BinaryIO) -> Iterator[exif.Data]:
-    """What a file holds, but in memory only as far as it is looked at."""
-    if isinstance(stream, io.BytesIO):
-        yield stream.getvalue()
-    else:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
 
 
 def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
@@ -179,7 +180,7 @@ def _check_length(page: "tifffile.TiffPage") -> None:
     """Refuses a file that ends early where decoders would make something up."""
     length = page.parent.filehandle.size
     ends = [page.dataoffsets[0] + page.nbytes] if page.is_contiguous else []
-    if int(page.compression) in _JPEG_COMPRESSIONS:
+    if int(page.compression) in _LENIENT_COMPRESSIONS:
         ends = [at + size for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if ends and max(ends) > length:
         raise RefusedError("truncated")

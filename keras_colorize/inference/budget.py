@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.images import MAX_MEMORY, content_suffix, needs
+from keras_colorize.images import MAX_MEMORY, content_suffix, name_of, needs
 
 BUDGET = 1_000_000_000
 """Between reading and writing images take at most this many bytes, as `memory` computes; one that
@@ -41,9 +41,9 @@ def memory(source: Path, target: Path, pages: int) -> int:
         if peak(_FRUGAL) <= MAX_MEMORY:
             remedy += f", or choose --format {_FRUGAL[1:]}"
         raise ColorizeError(
-            f"{source}: {pages * need.pixels / 1e6:.0f} megapixels take {taken / 1e9:.1f} GB at "
-            f"work as {target.suffix[1:].lower()}; at most {MAX_MEMORY / 1e9:.1f} GB are taken; "
-            f"{remedy}"
+            f"{name_of(source)}: {pages * need.pixels / 1e6:.1f} megapixels take "
+            f"{taken / 1e9:.1f} GB at work as {target.suffix[1:].lower()}; at most "
+            f"{MAX_MEMORY / 1e9:.1f} GB are taken; {remedy}"
         )
     return taken
 

@@ -26,6 +26,7 @@ from keras_colorize.images import (
     count_pages,
     frame_durations,
     is_gray,
+    name_of,
     read_pages,
     write_pages,
 )
@@ -63,10 +64,10 @@ class _Task:
             self.bug = error
         elif getattr(error.__cause__, "errno", None) in _FULL:
             self.bug = ColorizeError(f"{error}; free some space and continue with --skip-existing")
-        elif str(error).startswith(str(self.source)):
+        elif str(error).startswith(name_of(self.source)):
             self.failure = str(error)
         else:
-            self.failure = f"{self.source}: {error}"
+            self.failure = f"{name_of(self.source)}: {error}"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from keras_colorize.images import (
     WRITTEN_SUFFIXES,
     content_suffix,
     find_images,
+    name_of,
     readable_suffixes,
     unread_suffixes,
 )
@@ -184,7 +185,7 @@ def _find(inputs: Sequence[Path], output: Path | None, notes: list[str]) -> Iter
     for path in inputs:
         if not addresses.is_folder(path):
             if not addresses.exists(path):
-                raise ColorizeError(f"{path}: no such file or folder")
+                raise ColorizeError(f"{name_of(path)}: no such file or folder")
             yield _Source(path, output or path.parent, Path(path.name))
             continue
         names = addresses.find_images(path) if is_address(path) else find_images(path)
@@ -331,4 +332,4 @@ def _same_file(path: Path, other: Path) -> bool:
 
 def _and_more(paths: Iterable[Path]) -> str:
     first, *others = paths
-    return f"{first} and {len(others)} more" if others else str(first)
+    return f"{name_of(first)} and {len(others)} more" if others else name_of(first)

@@ -3,8 +3,8 @@
 Every comparison is a ratio within one run: the sides take turns, and the median of the rounds
 counts. Each benchmark runs in a process of its own. Needs `pip install -e '.[test,torch]'`, an
 otherwise idle machine, and about half an hour. Run only by name: `quality`, which trains
-`2 * seeds * minutes`, `bulk`, which colorizes `6 * (rounds + 1) * images`, `damage`, and
-`from_disk`, which needs root and 6 GiB of disk.
+`2 * seeds * minutes`, `bulk`, which colorizes `6 * (rounds + 1) * images`, `damage`, `limits`,
+whose encoders take an hour, and `from_disk`, which needs root and 6 GiB of disk.
 """
 
 import dataclasses
@@ -28,10 +28,9 @@ BENCHMARKS = (
     "replicas",
     "colorizing",
     "memory",
-    "limits",
     "load",
 )
-BY_NAME_ONLY = ("bulk", "damage", "from_disk", "quality")
+BY_NAME_ONLY = ("bulk", "damage", "from_disk", "limits", "quality")
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python", "torch")
 
 

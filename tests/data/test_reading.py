@@ -12,6 +12,7 @@ from keras_colorize.data import reading
 from keras_colorize.data.reading import Reader, read_shares, share_size
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import memory, needs
+from tests.benchmarks.measuring import growth_of_memory
 
 
 def png(width: int, height: int) -> bytes:
@@ -61,7 +62,9 @@ def test_large_images_at_work_stay_within_the_budget(tmp_path, as_bytes):
 def test_images_that_take_too_much_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MAX_MEMORY", 20_000)
     (tmp_path / "large.png").write_bytes(png(60, 60))
-    with pytest.raises(ColorizeError, match=r"large\.png: 0 megapixels take 0\.0 GB when read; at"):
+    with pytest.raises(
+        ColorizeError, match=r"large\.png: 0.0 megapixels take 0\.0 GB when read; at"
+    ):
         Reader().read(tmp_path / "large.png", np.shape)
     assert Reader().read(png(30, 30), np.shape) == (30, 30, 3)
 
@@ -136,3 +139,24 @@ def test_reading_continues_where_it_stopped(tmp_path, wanted):
         kept = sum(len(share.rgb) for share in every[:stop])
         rest = read(position, kept)
         assert [s.names for s in rest if s.names] == [s.names for s in every[stop:] if s.names]
+
+
+def test_what_an_image_took_is_free_for_the_next(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("RGBA", (4000, 2500), (200, 100, 50, 90)).save(path)
+    Image.new("RGBA", (40, 25)).save(tmp_path / "small.png")
+    setup = """
+import sys, threading
+import numpy as np
+from keras_colorize.data.reading import Reader
+large, small = sys.argv[1:]
+reader = Reader()
+def read():
+    for _ in range(4):
+        reader.read(large, np.shape)
+reader.read(small, np.shape)
+"""
+    # In a thread of its own, whose memory glibc keeps.
+    work = "thread = threading.Thread(target=read); thread.start(); thread.join()"
+    peak = growth_of_memory(setup, work, str(path), str(tmp_path / "small.png"))
+    assert peak < 1.1 * needs(path).reading

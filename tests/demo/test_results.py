@@ -115,7 +115,7 @@ def test_what_is_too_large_is_refused_by_its_header(results: Results, tmp_path: 
     image = tmp_path / "large.png"
     Image.new("1", (13_000, 10_000)).save(image)
     with pytest.raises(
-        ColorizeError, match=r"large\.png: 130 megapixels take 1\.6 GB at work as png"
+        ColorizeError, match=r"large\.png: 130.0 megapixels take 1\.6 GB at work as png"
     ):
         results.gray(image)
 

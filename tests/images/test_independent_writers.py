@@ -210,6 +210,20 @@ def test_colors_that_numbers_tell(kind):
             read_image(encoded(9, curve))
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "jpegxr", "jpeg2000", "jpegxl", "webp"])
+def test_tiff_that_ends_early(compression):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, RGB, photometric="rgb", compression=compression, metadata=None)
+    data = stream.getvalue()
+    assert read_image(data).rgb.shape == RGB.shape
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        end = file.pages[0].dataoffsets[0] + file.pages[0].databytecounts[0]
+    assert end == len(data)
+    for missing in (1, 9):
+        with pytest.raises(ColorizeError, match=r"truncated|damaged"):
+            read_image(data[:-missing])
+
+
 def test_signed_numbers_of_32_bits_go_by_their_own_range():
     stream = io.BytesIO()
     Image.fromarray(GRAY.astype(np.int32)).save(stream, "TIFF")

@@ -87,6 +87,14 @@ def test_unusual_chroma_resolutions(sampling):
     assert (read_rgb(flat_jpeg(sampling)) == 128).all()
 
 
+def test_unusual_chroma_resolutions_that_end_early():
+    """Nothing tells whether more than the end marker is missing."""
+    data = flat_jpeg((0x22, 0x21, 0x11))[:-2]
+    for cut in (data, data[:-4]):
+        with pytest.raises(ColorizeError, match="truncated"):
+            read_rgb(cut)
+
+
 def test_pixels_are_those_of_libjpeg_in_pillow():
     for options in ({"quality": 50}, {"subsampling": 1}, {"progressive": True, "optimize": True}):
         data = encode(SMOOTH, "JPEG", **options)

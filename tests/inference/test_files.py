@@ -80,6 +80,15 @@ def test_bad_files_are_reported_and_the_rest_done(folder, tmp_path, network):
     assert "not a JPEG" in reasons[folder / "e.txt"]
 
 
+def test_names_with_newlines_make_no_second_line(tmp_path, network):
+    odd = tmp_path / "two\nlines.jpg"
+    odd.write_text("no image")
+    [(path, reason)] = colorize_files([odd], tmp_path / "out", network).failed
+    assert path == odd
+    assert reason.startswith(f"{tmp_path}/two\\nlines.jpg: cannot be read (not a JPEG")
+    assert reason.count("two") == 1
+
+
 def _with_alpha():
     return np.zeros((40, 60, 3), np.uint8), np.full((40, 60), 9, np.uint8)
 
