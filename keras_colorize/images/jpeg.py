@@ -12,6 +12,7 @@ import numpy as np
 import simplejpeg
 
 from keras_colorize.images import exif, iptc
+from keras_colorize.images.arrays import stretched
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size
 from keras_colorize.images.opening import RefusedError
@@ -121,8 +122,8 @@ def read_header(data: bytes) -> Header:
     header.profile = b"".join(part[2:] for part in sorted(profile))  # Number, count, bytes.
     if not header.frame:
         raise RefusedError("JPEG of another kind (JPEG-LS?), or damaged: its frame is missing")
-    if header.precision != 8:
-        raise RefusedError(f"JPEG of {header.precision} bits a channel; of 8 bits it is read")
+    if not 8 <= header.precision <= 16:
+        raise RefusedError(f"JPEG of {header.precision} bits a channel; of 8 to 16 it is read")
     if header.components not in (1, 3, 4):
         raise RefusedError(f"JPEG of {header.components} channels; gray, color and CMYK are read")
     return header
@@ -155,7 +156,9 @@ def decode(
     else:
         damage = ""
     if header.components == 4 and header.is_adobe:
-        np.subtract(255, samples, out=samples)  # Adobe's programs store paper as ink.
+        np.subtract(
+            np.iinfo(samples.dtype).max, samples, out=samples
+        )  # Adobe's programs store paper as ink.
     yield Decoded(
         samples,
         profile=header.profile,
@@ -172,6 +175,9 @@ def decode(
 def _decode(data: bytes, header: Header, has_end: bool) -> tuple[np.ndarray, bool]:
     """Decodes the pixels; also returns whether some of them are wrong."""
     colors = {1: "GRAY", 3: "RGB", 4: "CMYK"}[header.components]
+    if header.precision > 8:
+        samples = stretched(_decode_unusual(data, colors), 0, 2**header.precision - 1, 16)
+        return _squeeze(samples), not has_end
     try:
         return _squeeze(simplejpeg.decode_jpeg(data, colors, strict=True)), False
     except ValueError as error:

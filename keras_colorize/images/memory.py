@@ -92,8 +92,10 @@ def _jpeg(file: BinaryIO) -> Needs:
     header = jpeg_header(file)
     converted = header.components if header.components != 3 else 0
     coefficients = 2 * header.components if header.is_buffered else 0
-    reading = 6 + converted + coefficients  # 3 of them turned by their orientation.
-    return _needs(header.width, header.height, 3, reading, _length(file))
+    depth = 2 if header.precision > 8 else 1
+    # Decoded, and turned by its orientation; of more than 8 bits also stretched to 16.
+    reading = depth * (6 + converted) + coefficients + (6 if depth == 2 else 0)
+    return _needs(header.width, header.height, 3 * depth, reading, _length(file))
 
 
 def _png(file: BinaryIO) -> Needs:

@@ -1,6 +1,7 @@
 import io
 import warnings
 
+import imagecodecs
 import numpy as np
 import pytest
 from image_files import RGB, SMOOTH, encode, exif, flat_jpeg, segment
@@ -102,16 +103,32 @@ def test_pixels_are_those_of_libjpeg_in_pillow():
 
 
 def test_lossless_jpeg():
-    imagecodecs = pytest.importorskip("imagecodecs")
     for pixels in (RGB, RGB[..., 0].copy()):
         data = imagecodecs.jpeg8_encode(pixels, lossless=True)
         expected = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
         np.testing.assert_array_equal(read_rgb(data), expected)
 
 
-def test_12_bits_are_refused_by_name():
-    data = PLAIN.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
-    with pytest.raises(ColorizeError, match="JPEG of 12 bits a channel"):
+@pytest.mark.parametrize("bits", [12, 16])
+def test_more_than_8_bits_become_16(bits):
+    smooth = (SMOOTH.astype(np.uint16) * 257) >> (16 - bits)
+    for pixels in (smooth, smooth[..., 1].copy()):
+        options = {"level": 98} if bits == 12 else {"lossless": True}
+        data = imagecodecs.jpeg8_encode(pixels, bitspersample=bits, **options)
+        rgb = read_image(data).rgb
+        assert rgb.dtype == np.uint16
+        expected = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        # Chroma is stored at half the resolution.
+        np.testing.assert_allclose(
+            rgb / 65535, expected / (2**bits - 1), atol=0.03 if bits == 12 else 1e-4
+        )
+        with pytest.raises(ColorizeError, match="truncated"):
+            read_image(data[:-20])
+
+
+def test_an_unknown_number_of_bits_is_refused():
+    data = PLAIN.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x12")
+    with pytest.raises(ColorizeError, match="JPEG of 18 bits a channel"):
         read_image(data)
 
 
