@@ -125,10 +125,11 @@ def _tiff(file: BinaryIO, count: int) -> Needs:
             rows, columns = min(page.rowsperstrip, height), width
             if page.is_tiled:
                 rows, columns = page.tilelength, page.tilewidth
-            # Copies of a segment while it is unpacked; more where its colors are converted.
-            copies = 14 if int(page.photometric) == tiff.YCBCR else 2
-            if int(page.compression) == tiff.UNCOMPRESSED and copies == 2:
-                copies = 0
+            # Copies of a segment while it is unpacked; more where its colors are converted here.
+            compression = int(page.compression)
+            copies = 0 if compression == tiff.UNCOMPRESSED else 2
+            if int(page.photometric) == tiff.YCBCR and compression not in tiff.JPEG_COMPRESSIONS:
+                copies = 14
             # Samples, their numbers stretched to the whole range, and these in sRGB.
             reading = pixel + 2 * decoded
             need = _needs(width, height, decoded, reading, copies * pixel * rows * columns)

@@ -38,10 +38,10 @@ _CHANNELS = {
     **dict.fromkeys((_RGB, YCBCR, _LAB, _ICC_LAB), 3),
     _CMYK: 4,
 }
-UNCOMPRESSED, _JPEG_COMPRESSIONS = 1, (6, 7)
+UNCOMPRESSED, JPEG_COMPRESSIONS = 1, (6, 7)
 # JPEG, JPEG XR, JPEG 2000, JPEG XL: of a part their decoders make a whole.
 _LENIENT_COMPRESSIONS = (
-    *_JPEG_COMPRESSIONS,
+    *JPEG_COMPRESSIONS,
     34892,
     22610,
     34934,
@@ -164,7 +164,7 @@ def _read(page: "tifffile.TiffPage") -> tuple[np.ndarray, np.ndarray | None]:
 
 def _samples(page: "tifffile.TiffPage", photometric: int) -> np.ndarray:
     """The numbers of a page as they are stored, shape (H, W, channels)."""
-    if photometric == YCBCR and int(page.compression) not in _JPEG_COMPRESSIONS:
+    if photometric == YCBCR and int(page.compression) not in JPEG_COMPRESSIONS:
         return _ycbcr(page)
     if page.dtype is None:
         raise RefusedError("TIFF of channels of different or unusual depths; 1 to 64 bits are read")
