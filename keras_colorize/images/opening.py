@@ -26,7 +26,7 @@ def name_of(source: Path | str | bytes) -> str:
     """What messages call an image: its path, on one line."""
     if isinstance(source, bytes):
         return f"image of {len(source)} bytes"
-    return shorten(os.fspath(source), _LONGEST_NAME)
+    return shorten(str(source), _LONGEST_NAME)
 
 
 @contextlib.contextmanager
