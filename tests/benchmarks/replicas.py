@@ -41,7 +41,8 @@ def epoch(strategy: str) -> Callable[[], None]:
     trainer = training.colorizer
     if distribution:
         trainer = Replicas(training.colorizer, distribution, lambda: None)
-    callbacks = keras.callbacks.CallbackList(model=training.colorizer)
+    callbacks = keras.callbacks.CallbackList(add_history=True, model=training.colorizer)
+    callbacks.on_train_begin()
     training.colorizer.stop_training = False
     options = {"initial_epoch": 0, "epochs": 1, "shuffle": False, "verbose": 0}
     options |= {"validation_data": training.validation, "callbacks": callbacks}
