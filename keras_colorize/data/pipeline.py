@@ -162,9 +162,7 @@ def _loaded(
     return _ahead(shard.split(batches), lambda part, *weights: (load(*part), *weights), calls)
 
 
-def _ahead(
-    batches: tf.data.Dataset, function: Callable[..., Any], calls: int = 2
-) -> tf.data.Dataset:
+def _ahead(batches: tf.data.Dataset, function: Callable[..., Any], calls: int) -> tf.data.Dataset:
     """Maps batches in advance (prefetching), without tf.data's autotuning.
 
     With autotuning the end of an epoch waits for the tuner's thread, which sleeps longer each
