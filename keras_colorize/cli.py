@@ -46,8 +46,8 @@ DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Folder of images, or of test/ if it has one; by default those that the runs "
-        "kept for testing.",
+        help="Folder of images; if it has a folder test/, only the images there. By default "
+        "the test images of the runs.",
     ),
 ]
 SizeOption = Annotated[
@@ -124,7 +124,7 @@ def fit(
     overrides: SetOption = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="As --set training.epochs; a run is continued when it grows."),
+        typer.Option(min=1, help="As --set training.epochs=N; a larger N resumes a finished run."),
     ] = None,
     initial_weights: Annotated[
         str | None,
@@ -144,7 +144,7 @@ def fit(
         bool | None,
         typer.Option(
             "--verbose/--quiet",
-            help="Show TensorFlow's own notes, too; or nothing but the result and errors.",
+            help="Show the messages of TensorFlow, too; or only the result and errors.",
         ),
     ] = None,
 ) -> None:
@@ -249,7 +249,7 @@ def colorize(
     ] = None,
     suffix: Annotated[
         str,
-        typer.Option(help="Ending of the results' names, as _color.", rich_help_panel="Files"),
+        typer.Option(help="Added to the names of results, as _color.", rich_help_panel="Files"),
     ] = "",
     skip_existing: Annotated[
         bool,
@@ -344,14 +344,14 @@ def colorize(
     engine: Annotated[
         Engine,
         typer.Option(
-            help="This process; or workers of a Ray cluster, which also take files at s3:// and "
-            "other addresses.",
+            help="local: this process; ray: the workers of a Ray cluster, also for files at s3:// "
+            "and other URLs.",
             rich_help_panel="Running",
         ),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Of Ray; by default one for each CPU.", rich_help_panel="Running"),
+        typer.Option(min=1, help="Ray workers; by default one a CPU.", rich_help_panel="Running"),
     ] = None,
     report: Annotated[
         Path | None,
@@ -400,7 +400,7 @@ def colorize(
     if summary.kept:
         counts += f", {len(summary.kept)} in color already"
     if summary.skipped:
-        counts += f", {len(summary.skipped)} skipped that were there"
+        counts += f", {len(summary.skipped)} skipped (results exist)"
     place = "beside the originals" if output is None else output
     typer.echo(f"{counts}: {place}", err=output == "-")
     if summary.failed:
@@ -447,7 +447,7 @@ def demo(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0: other machines, too.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 7860,
     max_megabytes: Annotated[int, typer.Option(min=1, help="The largest upload.")] = 100,
@@ -468,7 +468,7 @@ def push(
         bool | None,
         typer.Option(
             "--private/--public",
-            help="Who sees a new repository; by default as your account says.",
+            help="Who can see a new repository; by default the setting of your account.",
         ),
     ] = None,
     license: Annotated[
@@ -609,7 +609,7 @@ def oxford_paintings(
         int | None, typer.Option(min=1, help="Shrink larger images to this short side.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Download only so many, the first named.")
+        int | None, typer.Option(min=1, help="Download only the first N images of the spreadsheet.")
     ] = None,
     connections: Annotated[int, typer.Option(min=1, help="Images downloaded at a time.")] = 4,
     rate: Annotated[float, typer.Option(min=0.001, help="Requests a second to one host.")] = 8.0,

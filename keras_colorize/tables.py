@@ -200,7 +200,7 @@ class EfficientNet(Table):
     )
     temperature: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
         default=0.5,
-        description="Of the ab classes; below 1 prefers likely colors, which is more vivid.",
+        description="Temperature of the ab classes; below 1 likely colors count more: more vivid.",
     )
     vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = Field(
         default=1.0, description="Factor on the chroma of the vivid head."
@@ -276,14 +276,14 @@ class Losses(Table):
     )
     real_target: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
         default=1.0,
-        description="What the discriminator should say of real images; below 1: smoothed.",
+        description="Target of the discriminator for real images; below 1: label smoothing.",
     )
     class_weight: Annotated[float, Field(ge=0.0)] = Field(
         default=0.02, description="Weight of the loss of ab classes (`efficientnet`)."
     )
     class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.5,
-        description="How much more rare ab classes weigh (`efficientnet`); 0: all alike.",
+        description="How strongly rare ab classes count more (`efficientnet`); 0: all alike.",
     )
 
 
@@ -389,7 +389,7 @@ class Training(Table):
         "TF_CONFIG names several, else `mirrored` on several GPUs, else `none`.",
     )
     jit_compile: bool = Field(default=False, description="Compile the training step with XLA.")
-    steps_per_execution: Count = Field(default=1, description="Steps that TensorFlow runs on end.")
+    steps_per_execution: Count = Field(default=1, description="Steps in one call of TensorFlow.")
 
     @model_validator(mode="after")
     def _steps_can_be_divided(self) -> "Training":

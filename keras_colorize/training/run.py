@@ -29,10 +29,10 @@ _MAY_DIFFER = ("training.epochs", "data.memory_gib", "data.cache")
 
 
 class Run:
-    """A run directory, `runs/NAME/`; see the README for what is in it.
+    """A run's folder, `runs/NAME/`; docs/training.md lists what is in it.
 
     Args:
-        path: the directory.
+        path: the folder.
 
     Raises:
         ColorizeError: if there is no run at `path`.
