@@ -1,9 +1,13 @@
 import os
+import signal
 
 import pytest
 
 # Before TensorFlow loads: its start-up notes are not what a test is about.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# A shell starts commands in the background with Ctrl-C ignored, and processes inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

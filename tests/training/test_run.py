@@ -31,7 +31,7 @@ def contents(path):
 def test_the_environment_names_the_packages_that_are_there(tmp_path, monkeypatch):
     """As on Python 3.13, which tensorflow-io has no wheel for."""
     monkeypatch.setattr(environment, "_PACKAGES", ("numpy", "no-such-package"))
-    environment.write_environment(tmp_path / "environment.json", {"train": 3})
+    environment.write_environment(tmp_path / "environment.json", {"train": 3}, "none (CPU:0)")
     written = json.loads((tmp_path / "environment.json").read_text())
     assert written["numpy"] == np.__version__
     assert "no-such-package" not in written

@@ -110,7 +110,7 @@ def test_parts_of_arrays_are_refused(save, shape, strides, offset) -> None:
 def test_other_types_are_refused(save) -> None:
     storage = Storage("k", np.zeros(4, "u1"))
     path = save({"bytes": Tensor(storage, (4,), (1,))}, [storage])
-    with pytest.raises(ColorizeError, match=r"it asks for torch\.ByteStorage"):
+    with pytest.raises(ColorizeError, match=r"it refers to torch\.ByteStorage"):
         read_torch_file(path)
 
 
@@ -122,7 +122,7 @@ class Command:
 def test_nothing_else_is_called(save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save({"weight": Command()}, [])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ColorizeError, match=r"it asks for (posix|os)\.system"):
+    with pytest.raises(ColorizeError, match=r"it refers to (posix|os)\.system"):
         read_torch_file(path)
     assert not (tmp_path / "harmed").exists()
 
