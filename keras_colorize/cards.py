@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from keras_colorize import hub, pretrained
 from keras_colorize.errors import ColorizeError
 from keras_colorize.evaluation.report import markdown_table
 from keras_colorize.generators import Generator
@@ -38,7 +40,7 @@ def recipe_text(source: Generator, *, public: bool = False) -> dict[str, str]:
 
     Args:
         source: the model.
-        public: leave out the path of the images, which is of no use elsewhere.
+        public: leave out paths and limits of this machine, which are of no use elsewhere.
     """
     if source.pretrained is not None:
         path = source.pretrained.path.with_suffix(".toml")
@@ -48,8 +50,12 @@ def recipe_text(source: Generator, *, public: bool = False) -> dict[str, str]:
     if not public:
         return {RECIPE_NAME: source.run.recipe_file.read_text(encoding="utf-8")}
     recipe = source.run.recipe
-    data = recipe.data.model_copy(update={"path": None})
-    return {RECIPE_NAME: recipe.model_copy(update={"data": data}).to_toml()}
+    local = {"path": None, "cache": None, "memory_gib": None}
+    tables: dict[str, Any] = {"data": recipe.data.model_copy(update=local)}
+    weights = recipe.training.initial_weights
+    if weights and not hub.is_address(weights) and weights not in pretrained.MODELS:
+        tables["training"] = recipe.training.model_copy(update={"initial_weights": None})
+    return {RECIPE_NAME: recipe.model_copy(update=tables).to_toml()}
 
 
 def _training(run: Run) -> list[str]:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 from zipfile import is_zipfile
@@ -42,7 +42,7 @@ class Generator:
 
     name: str
     path: Path | None = None
-    run: Run | None = None
+    run: Run | None = field(default=None, compare=False)  # One path, one run.
     model: "keras.Model | None" = None
     onnx: Path | None = None
 

@@ -37,7 +37,9 @@ def server(tmp_path, monkeypatch):
 @pytest.fixture
 def run(tmp_path, random_unet):
     """A run of two epochs, with a report."""
-    recipe = load_recipe("paintings_cnn", [f"data.path={tmp_path}/secret", "generator.filters=4"])
+    local = [f"data.path={tmp_path}/secret", f"data.cache={tmp_path}/a", "data.memory_gib=2.0"]
+    local += [f"training.initial_weights={tmp_path}/b.keras"]
+    recipe = load_recipe("paintings_cnn", [*local, "generator.filters=4"])
     run = Run.open(tmp_path / "runs" / "mine", recipe)
     run.model_file("best").parent.mkdir()
     random_unet.save(run.model_file("best"))
@@ -80,9 +82,10 @@ def test_a_run_goes_there_and_comes_back(server, run, random_unet, tmp_path, mon
     assert "On 1,200 test images, 32x32:" in card.text
     assert "|  | gray | best |\n| --- | ---: | ---: |\n| L1, normalized ab | 0.5000 |" in card.text
     (tmp_path / "mine.toml").write_bytes(files["recipe.toml"])
-    assert load_recipe(tmp_path / "mine.toml").differences(run.recipe) == [
-        f'data.path: unset, not "{tmp_path}/secret"'
-    ]
+    differences = load_recipe(tmp_path / "mine.toml").differences(run.recipe)
+    local = "data.path", "data.memory_gib", "data.cache", "training.initial_weights"
+    assert sorted(line.split(": unset, not ")[0] for line in differences) == sorted(local)
+    assert str(tmp_path) not in files["recipe.toml"].decode()
 
     loaded = keras_colorize.load("hf://ann/paint")
     assert_same(loaded, random_unet)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_colorize
-from keras_colorize import pretrained
+from keras_colorize import Run, load_recipe, pretrained
 from keras_colorize.errors import ColorizeError
 from keras_colorize.generators import resolve
 from keras_colorize.inference.keras_network import KerasNetwork
@@ -47,6 +47,13 @@ def test_colorizing_loads_no_tensorflow():
 @pytest.mark.parametrize("model", [None, SHIPPED.path])
 def test_one_network_is_kept_for_all_calls(model):
     assert resolve(model).network() is resolve(model).network()
+
+
+def test_a_run_is_loaded_once(tmp_path, random_unet):
+    run = Run.open(tmp_path / "mine", load_recipe("paintings_cnn", ["data.path=x"]))
+    run.model_file("best").parent.mkdir()
+    random_unet.save(run.model_file("best"))
+    assert resolve(run.path).network() is resolve(str(run.path)).network()
 
 
 def test_a_damaged_file_is_one_line(tmp_path):
