@@ -316,7 +316,7 @@ def compare(
 
     size = size or max(generator.input_shape[1] or PREDICTION_SIZE for generator in generators)
     if data is None:
-        images = build.load_images(shared_data.for_testing(size)).test
+        images = build.load_test_images(shared_data, size)
         if not len(images):
             raise ColorizeError(
                 f"{', '.join(names)}: no images were kept for testing; name some (--data)"
@@ -651,13 +651,13 @@ def _opened(path: Path, recipe: Recipe, is_chief: bool) -> Iterator[Run]:
 
 
 def _shared_data(recipes: Mapping[str, Recipe | None]) -> Data:
-    """The data table that all models share, reduced to what determines the test images."""
+    """The data table of the first model; all have the same test images."""
     tables = []
     for name, recipe in recipes.items():
         if recipe is None:
             raise ColorizeError(f"{name}: is no run; name the images to evaluate it on (--data)")
-        tables.append(recipe.data.for_testing())
-    if any(table != tables[0] for table in tables):
+        tables.append(recipe.data)
+    if any(table.for_testing() != tables[0].for_testing() for table in tables):
         raise ColorizeError(
             f"{', '.join(recipes)}: trained on different images; name those to evaluate on (--data)"
         )

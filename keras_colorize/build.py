@@ -38,6 +38,7 @@ from keras_colorize.data.sources import (
     load_cifar10,
     load_folder,
     load_painted_scenes,
+    load_test_split,
 )
 from keras_colorize.errors import ColorizeError
 from keras_colorize.generators import check_generator, resolve_initial_weights
@@ -95,6 +96,19 @@ def load_images(data: Data, progress: Progress | None = None) -> Splits:
         images = load_part("data.source", data.source)(data, progress)
         return as_splits(images, data.image_size, data.source)
     return SOURCES[data.source](data, progress)
+
+
+def load_test_images(data: Data, image_size: int) -> ImageSet:
+    """The images that the recipe's data table keeps for testing; of a folder it reads no others.
+
+    Args:
+        data: the table.
+        image_size: height and width of the result, in pixels.
+    """
+    if data.source == "folder":
+        resized = data.model_copy(update={"image_size": image_size})
+        return load_test_split(list_folder(**_folder_arguments(resized)))
+    return load_images(data.for_testing(image_size)).test
 
 
 def open_images(data: Data, progress: Progress | None = None) -> Folder | Splits:

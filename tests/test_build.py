@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_colorize import build, tables
 from keras_colorize.data.pipeline import cache_lab
@@ -179,6 +180,31 @@ def test_batches_follow_the_recipe():
     assert [len(lightness) for lightness, _ in training] == [4, 2]
     validation = build.build_validation_batches(recipe, cache_lab(splits.validation.rgb))
     assert [len(lightness) for lightness, _ in validation] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("validation_share", "test_share"), [(0.02, 0.3), (0.02, 0.97)], ids=["few", "many"]
+)
+def test_test_images_of_a_folder_need_no_others(tmp_path, validation_share, test_share):
+    data = tables.Data(
+        source="folder",
+        path=str(tmp_path),
+        split_by="folder",
+        validation_share=validation_share,
+        test_share=test_share,
+    )
+    for artist in range(12):
+        (tmp_path / f"{artist}").mkdir()
+        image = np.full((8, 8, 3), (200, 100, artist), np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{artist}" / "1.png")
+    names = build.open_images(data).names
+    for name in (*names["train"], *names["validation"]):
+        (tmp_path / name).write_text("not an image")  # There would be a warning if it were read.
+    assert names["test"]
+    assert not names["validation"]
+    images = build.load_test_images(data, 48)
+    assert images.names == tuple(names["test"])
+    assert images.rgb.shape == (len(names["test"]), 48, 48, 3)
 
 
 @pytest.mark.parametrize(

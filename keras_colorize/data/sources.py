@@ -274,6 +274,19 @@ def list_folder(
     return Folder(root, splits, wanted, image_size, remedy)
 
 
+def load_test_split(folder: Folder) -> ImageSet:
+    """Reads the images that a folder keeps for testing, and no others; there may be none.
+
+    Warns:
+        UserWarning: some files cannot be read.
+    """
+    images, unreadable, _ = _collect(
+        folder.shares("test"), folder.wanted["test"], folder.image_size
+    )
+    _warn_of_unreadable(folder.root, unreadable)
+    return images
+
+
 def load_test_images(
     path: Path | str, image_size: int, progress: Progress | None = None
 ) -> ImageSet:
