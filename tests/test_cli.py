@@ -284,7 +284,7 @@ def test_a_dry_run_leaves_nothing(call, tmp_path):
         "runs/quickstart: would train; nothing is written",
         "  images:  up to 80 to train on, 200 to validate on, 200 to test on",
     ]
-    assert re.fullmatch(r"  memory:  \S+ \S+ of \S+ GB that are free, 3.2 MB of it for.*", lines[2])
+    assert re.fullmatch(r"  memory:  \S+ \S+ of \S+ GB that are free, 3\.19 MB of it.*", lines[2])
     assert lines[3] == "  steps:   10 an epoch, 80 in 8 epochs"
     assert re.fullmatch(r"  time:    \S+ \S+ an epoch, \S+ \S+ in all; \S+ s a step", lines[4])
     assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,7 @@ from keras_colorize.data.reading import Share
 from keras_colorize.data.sources import SPLITS, Folder, Progress, Splits, overall_progress
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, remove_leftovers, write_text
+from keras_colorize.memory import format_bytes, total_memory
 
 CACHED = ("train", "validation")
 """The splits whose Lab is cached. Images to test on are only counted."""
@@ -35,7 +36,6 @@ Images: TypeAlias = Folder | Splits
 _PIXELS_AT_ONCE = 2**20  # As a whole cache is gone through.
 _VERSION = 1  # Of what is on disk.
 _SAVE_SECONDS = 10.0  # How often progress is saved while a cache on disk is filled.
-_MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # Of a container; cgroup 2 and 1.
 
 
 @dataclass
@@ -170,7 +170,7 @@ class CachedImages:
 
     def __str__(self) -> str:
         counts = [f"{self.tally.kept[split]:,}" for split in CACHED]
-        size = _megabytes(cache_bytes(self.tally.kept, self.train.image_size))
+        size = format_bytes(cache_bytes(self.tally.kept, self.train.image_size))
         place = "in memory" if self.folder is None else f"on disk in {self.folder}"
         return f"Lab of {counts[0]} + {counts[1]} images, {size}, {place}"
 
@@ -188,13 +188,7 @@ def memory_limit(gib: float | None) -> int:
     """
     if gib is not None:
         return int(gib * 2**30)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for name in _MEMORY_LIMITS:
-        try:
-            memory = min(memory, int(Path("/sys/fs/cgroup", name).read_text()))
-        except (OSError, ValueError):  # Another kind of container, or none.
-            continue
-    return memory // 4
+    return total_memory() // 4
 
 
 def fingerprint(*caches: LabCache) -> str:
@@ -359,7 +353,7 @@ def _fill_on_disk(
     remove_leftovers(place)
     if state is None:
         anew = " anew, since images have changed" if (place / "cache.json").exists() else ""
-        size = _megabytes(cache_bytes(images.wanted, images.image_size))
+        size = format_bytes(cache_bytes(images.wanted, images.image_size))
         log.info("%s: is filled%s with Lab, up to %s", place, anew, size)
         save()
         for split in CACHED:  # A process that still reads an old cache keeps its file.
@@ -451,10 +445,6 @@ def _place(images: Images, folder: Path, made_of: Mapping[str, Any]) -> Path:
     return folder / f"{name.replace(':', '.')}-{images.image_size}-{digest.hexdigest()}"
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.3g} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
-
-
 def _file(place: Path, split: str) -> Path:
     return place / f"{split}.int16"
 
@@ -466,6 +456,6 @@ def _named_errors(folder: Path, size: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise ColorizeError(
-            f"{folder}: Lab of the images cannot be written, up to {_megabytes(size)} "
+            f"{folder}: Lab of the images cannot be written, up to {format_bytes(size)} "
             f"({error.strerror or error}); name another folder (data.cache)"
         ) from error

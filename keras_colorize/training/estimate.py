@@ -4,7 +4,6 @@ import itertools
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -13,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.memory import format_bytes, free_memory, peak_memory
 from keras_colorize.recipe import Recipe
 from keras_colorize.tables import Data
 from keras_colorize.training.callbacks import Logs
@@ -54,14 +54,15 @@ class Estimate:
     def __str__(self) -> str:
         train, validation, test = (f"{self.images[split]:,}" for split in self.images)
         steps = self.steps * self.epochs
+        counts = (self.memory_bytes, self.free_bytes, self.image_bytes, self.disk_bytes)
+        memory, free, images, disk = map(format_bytes, counts)
         return "\n".join(
             [
                 f"{self.path}: would train; nothing is written",
                 f"  images:  up to {train} to train on, {validation} to validate on, {test} to "
                 "test on",
-                f"  memory:  {_bytes(self.memory_bytes)} of {_bytes(self.free_bytes)} that "
-                f"are free, {_bytes(self.image_bytes)} of it for images",
-                *([f"  disk:    {_bytes(self.disk_bytes)} for images"] if self.disk_bytes else []),
+                f"  memory:  {memory} of {free} that are free, {images} of it for images",
+                *([f"  disk:    {disk} for images"] if self.disk_bytes else []),
                 f"  steps:   {self.steps:,} an epoch, {steps:,} in {self.epochs:,} epochs",
                 f"  time:    {_duration(self.seconds / self.epochs)} an epoch, "
                 f"{_duration(self.seconds)} in all; {_duration(self.step_seconds)} a step",
@@ -83,7 +84,7 @@ def require_memory(data: Data, images: Mapping[str, int], needed: int) -> None:
     if needed > (free := free_memory()):
         raise ColorizeError(
             f"{sum(images.values()):,} images of {data.image_size}x{data.image_size} take "
-            f"{_bytes(needed)} of memory, and {_bytes(free)} are free; use fewer "
+            f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free; use fewer "
             "(data.train_images) or smaller ones (data.image_size)"
         )
 
@@ -146,13 +147,12 @@ def measure(
         )
         validation_seconds = clock.seconds() / at_once
         seconds += epochs * (steps * step_seconds + validation_steps * validation_seconds)
-    peak = 1024 * _kilobytes("/proc/self/status", "VmHWM")
     estimate = Estimate(
         path=path,
         images=images,
         image_bytes=image_bytes,
         disk_bytes=disk_bytes,
-        memory_bytes=peak + image_bytes,
+        memory_bytes=peak_memory() + image_bytes,
         free_bytes=free_memory(),
         steps=steps,
         epochs=settings.epochs - epochs_done,
@@ -160,10 +160,11 @@ def measure(
         seconds=seconds,
     )
     if estimate.memory_bytes > estimate.free_bytes:
+        counts = (estimate.memory_bytes, image_bytes, estimate.free_bytes)
+        needed, lab, free = map(format_bytes, counts)
         raise ColorizeError(
-            f"{path}: would take {_bytes(estimate.memory_bytes)} of memory, "
-            f"{_bytes(image_bytes)} of it for images, and {_bytes(estimate.free_bytes)} "
-            "are free; use fewer images, smaller ones or smaller batches"
+            f"{path}: would take {needed} of memory, {lab} of it for images, and {free} are free; "
+            "use fewer images, smaller ones or smaller batches"
         )
     return estimate
 
@@ -189,29 +190,6 @@ class _Clock(keras.callbacks.Callback):
         """The median between two ends after those that warm up; begins anew."""
         ends, self.ends = self.ends[WARMING_STEPS - 1 :], []
         return median(end - start for start, end in itertools.pairwise(ends))
-
-
-def free_memory() -> int:
-    """Bytes that this process could have: the machine's that are free, its own, its group's."""
-    free = 1024 * _kilobytes("/proc/meminfo", "MemAvailable")
-    groups = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # There is no limit.
-        limit = int((groups / "memory.max").read_text())
-        free = min(free, limit - int((groups / "memory.current").read_text()))
-    return free + 1024 * _kilobytes("/proc/self/status", "VmRSS")
-
-
-def _kilobytes(file: str, name: str) -> int:
-    """A figure of Linux's lists."""
-    lines = Path(file).read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
-def _bytes(count: float) -> str:
-    """As "21 MB", "3.4 GB"."""
-    if count < 1e9:
-        return f"{_two_digits(count / 1e6)} MB"
-    return f"{_two_digits(count / 1e9)} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -71,7 +71,7 @@ def test_of_a_folder_counts_files(estimate, tmp_path):
     assert (found.image_bytes, found.disk_bytes) == (20 * 32 * 32 * 6, 0)
     on_disk = estimate(f"data.path={images}", "data.memory_gib=1e-6", f"data.cache={tmp_path}/c")
     assert (on_disk.image_bytes, on_disk.disk_bytes) == (0, 23 * 32 * 32 * 6)
-    assert "  disk:    0.14 MB for images\n" in str(on_disk)
+    assert "  disk:    0.141 MB for images\n" in str(on_disk)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "datasets", "function"])
