@@ -163,7 +163,8 @@ def estimate(
 ) -> "Estimate":
     """Estimates what `fit` with the same arguments would take, and leaves no run behind.
 
-    It counts the images, reads the first few of them, and times 10 training steps.
+    It counts the images, reads the first few of them, and times 10 training steps, on one device
+    in any case: a strategy for several is named, and not used.
 
     Args:
         recipe: as for `fit`, like all others.
@@ -184,6 +185,7 @@ def estimate(
     """
     recipe = _requested_recipe(recipe, overrides, epochs, data, initial_weights)
     path = Path(runs) / (name or recipe.name)
+    cluster = find_cluster(recipe.training.strategy)
     run = Run.find(path, recipe)
     epochs_done = len(run.history) if run else 0
     if epochs_done >= recipe.training.epochs:
@@ -191,8 +193,16 @@ def estimate(
     _require_images(recipe, data)
     load_tensorflow()
     from keras_colorize import build
+    from keras_colorize.training.distribution import choose_strategy
 
-    return build.estimate(recipe, data, path=path, epochs_done=epochs_done)
+    return build.estimate(
+        recipe,
+        data,
+        path=path,
+        epochs_done=epochs_done,
+        resumes=run is not None and run.state_file.exists(),
+        strategy=choose_strategy(recipe.training, cluster),
+    )
 
 
 def cache_images(

@@ -89,6 +89,8 @@ PAINTED_SCENES = (2_000, 200, 200)
 CIFAR10 = (50_000, 10_000)
 """How many images CIFAR-10 has to train on, and besides."""
 
+_NO_LIMIT = 2.0**20  # As `data.memory_gib`: a petabyte.
+
 
 def load_images(data: Data, progress: Progress | None = None) -> Splits:
     """Reads, downloads or paints what the recipe's data table describes."""
@@ -206,7 +208,13 @@ def build_training(
 
 
 def estimate(
-    recipe: Recipe, data: GivenImages | None = None, *, path: Path, epochs_done: int = 0
+    recipe: Recipe,
+    data: GivenImages | None = None,
+    *,
+    path: Path,
+    epochs_done: int = 0,
+    resumes: bool = False,
+    strategy: str = "none",
 ) -> Estimate:
     """Estimates what a training would take, from a few steps on the first few images.
 
@@ -215,41 +223,45 @@ def estimate(
         data: the images, unless the recipe says where they are.
         path: of the run.
         epochs_done: of a run that would be resumed.
+        resumes: as for `build_training`.
+        strategy: that would be used; the steps are on one device in any case.
 
     Raises:
         ColorizeError: as for `build_training`, and if the training would not fit into memory.
     """
     own_parts(recipe)
-    measured = functools.partial(measure, recipe, path=path, epochs_done=epochs_done)
+    measured = functools.partial(
+        measure, recipe, path=path, epochs_done=epochs_done, strategy=strategy
+    )
     if _are_datasets(data):
-        training = _training_on_datasets(recipe, data, resumes=False, distribution=None)
+        training = _training_on_datasets(recipe, data, resumes, distribution=None)
         lengths = [*map(len, data), 0]
         return measured(training, images=dict(zip(SPLITS, lengths, strict=True)), image_bytes=0)
     few = 2 * recipe.training.batch_size
+    in_memory = recipe.data.model_copy(update={"memory_gib": _NO_LIMIT})
     if data is None and not is_own_part(recipe.data.source):
         counts = _count_images(recipe.data)
-        in_memory, on_disk = _image_bytes(recipe.data, counts)
+        rgb, lab, on_disk = _image_bytes(recipe.data, counts)
         limits = {f"{split}_images": min(few, count) for split, count in counts.items()}
-        sample = recipe.data.model_copy(update={**limits, "test_images": 0, "memory_gib": None})
-        training = build_training(recipe.model_copy(update={"data": sample}))
+        sample = in_memory.model_copy(update={**limits, "test_images": 0})
+        given = None
     else:
         images = load_images(recipe.data) if data is None else data
         splits = as_splits(images, recipe.data.image_size, "data")
         sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
         counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
-        in_memory, on_disk = _image_bytes(recipe.data, counts)
+        _, lab, on_disk = _image_bytes(recipe.data, counts)
+        rgb = 0  # The process has these already.
         train, validation, test = (ImageSet(part.rgb[:few], part.names[:few]) for part in sets)
-        sample = recipe.data.model_copy(update={"memory_gib": None})
-        training = build_training(
-            recipe.model_copy(update={"data": sample}), Splits(train, validation, test)
-        )
-    return measured(training, images=counts, image_bytes=in_memory, disk_bytes=on_disk)
+        sample, given = in_memory, Splits(train, validation, test)
+    training = build_training(recipe.model_copy(update={"data": sample}), given, resumes=resumes)
+    return measured(training, images=counts, image_bytes=rgb + lab, disk_bytes=on_disk)
 
 
-def _image_bytes(data: Data, counts: Mapping[str, int]) -> tuple[int, int]:
-    """Bytes that so many images take, in memory and on disk.
+def _image_bytes(data: Data, counts: Mapping[str, int]) -> tuple[int, int, int]:
+    """Bytes that so many images take: 8-bit images and Lab in memory, and Lab on disk.
 
-    In memory that is Lab, if it is not on disk, and 8-bit images, if they are of no folder.
+    Those of a folder are not in memory as 8-bit images, but for a few at a time.
 
     Raises:
         ColorizeError: so much memory is not free.
@@ -257,9 +269,9 @@ def _image_bytes(data: Data, counts: Mapping[str, int]) -> tuple[int, int]:
     lab = cache_bytes(counts, data.image_size)
     is_on_disk = lab > memory_limit(data.memory_gib)
     rgb = 0 if data.source == "folder" else 3 * data.image_size**2 * sum(counts.values())
-    needed = rgb if is_on_disk else rgb + lab
-    require_memory(data, counts, needed)
-    return needed, lab if is_on_disk else 0
+    in_memory, on_disk = (0, lab) if is_on_disk else (lab, 0)
+    require_memory(data, counts, rgb + in_memory)
+    return rgb, in_memory, on_disk
 
 
 def _count_images(data: Data) -> Mapping[str, int]:

@@ -74,8 +74,32 @@ def describe(distribution: Distribution | None) -> str:
     return f"none ({device.name.rpartition('device:')[2]})"
 
 
-def open_distribution(settings: Settings, cluster: Cluster | None) -> Distribution | None:
+def choose_strategy(settings: Settings, cluster: Cluster | None) -> str:
     """The strategy that a recipe asks for, or by default the one that fits the devices.
+
+    Args:
+        settings: the recipe's table `training`.
+        cluster: the processes that train together, if they do.
+
+    Returns:
+        A value of `training.strategy`.
+
+    Raises:
+        ColorizeError: the strategy cannot be had.
+    """
+    if cluster is not None:
+        if settings.jit_compile:
+            raise ColorizeError("training.jit_compile: must be false for several workers")
+        return "multi_worker"
+    if settings.strategy is not None:
+        return settings.strategy
+    # Keras's `fit` compiles a step as a whole, which XLA cannot do with more than one replica.
+    is_one = settings.jit_compile or len(tf.config.list_logical_devices("GPU")) < 2
+    return "none" if is_one else "mirrored"
+
+
+def open_distribution(settings: Settings, cluster: Cluster | None) -> Distribution | None:
+    """Opens the strategy that `choose_strategy` names.
 
     Args:
         settings: the recipe's table `training`.
@@ -87,16 +111,12 @@ def open_distribution(settings: Settings, cluster: Cluster | None) -> Distributi
     Raises:
         ColorizeError: the strategy cannot be had.
     """
+    strategy = choose_strategy(settings, cluster)
     if cluster is not None:
-        if settings.jit_compile:
-            raise ColorizeError("training.jit_compile: must be false for several workers")
         return _join(cluster)
-    gpus = tf.config.list_logical_devices("GPU")
-    wanted = settings.strategy or ("mirrored" if len(gpus) > 1 else "none")
-    # Keras's `fit` compiles a step as a whole, which XLA cannot do with more than one replica.
-    if wanted == "none" or (settings.strategy is None and settings.jit_compile):
+    if strategy == "none":
         return None
-    devices = gpus or tf.config.list_logical_devices("CPU")
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return Distribution(_mirrored(tuple(device.name for device in devices)))
 
 

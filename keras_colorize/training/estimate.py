@@ -30,7 +30,8 @@ class Estimate:
         path: the run's folder, which is not made.
         images: to train, validate and test on: at most so many, since unreadable and gray files
             are found only when all are read.
-        image_bytes: memory that the images take at most.
+        image_bytes: memory that the images take at most, without those that are given, which the
+            process has already.
         disk_bytes: room that their Lab takes on disk, if it is more than `data.memory_gib`.
         memory_bytes: of the whole process at most, images included.
         free_bytes: memory that there is for it.
@@ -38,6 +39,7 @@ class Estimate:
         epochs: that are to do.
         step_seconds: a training step, the median of those that were timed.
         seconds: all epochs, with validation and without reading the images.
+        strategy: that it would train by. Memory and time are of one device in any case.
     """
 
     path: Path
@@ -50,11 +52,13 @@ class Estimate:
     epochs: int
     step_seconds: float
     seconds: float
+    strategy: str = "none"
 
     def __str__(self) -> str:
         train, validation, test = (f"{self.images[split]:,}" for split in self.images)
         steps = self.steps * self.epochs
         counts = (self.memory_bytes, self.free_bytes, self.image_bytes, self.disk_bytes)
+        is_more = self.strategy != "none"
         memory, free, images, disk = map(format_bytes, counts)
         return "\n".join(
             [
@@ -66,6 +70,11 @@ class Estimate:
                 f"  steps:   {self.steps:,} an epoch, {steps:,} in {self.epochs:,} epochs",
                 f"  time:    {_duration(self.seconds / self.epochs)} an epoch, "
                 f"{_duration(self.seconds)} in all; {_duration(self.step_seconds)} a step",
+                *(
+                    [f"  measured on one device, not with the strategy {self.strategy}"]
+                    if is_more
+                    else []
+                ),
             ]
         )
 
@@ -98,6 +107,7 @@ def measure(
     image_bytes: int,
     disk_bytes: int = 0,
     epochs_done: int,
+    strategy: str = "none",
 ) -> Estimate:
     """Trains and validates a few steps, and computes what all of them would take.
 
@@ -106,9 +116,10 @@ def measure(
         training: the same, on images enough for a few batches; its weights change.
         path: of the run.
         images: how many there are of each split.
-        image_bytes: memory that all of them take.
+        image_bytes: memory that all of them take beyond what the process has already.
         disk_bytes: room that they take on disk.
         epochs_done: of a run that would be resumed.
+        strategy: that would be used.
 
     Raises:
         ColorizeError: the process would not fit into memory.
@@ -158,6 +169,7 @@ def measure(
         epochs=settings.epochs - epochs_done,
         step_seconds=step_seconds,
         seconds=seconds,
+        strategy=strategy,
     )
     if estimate.memory_bytes > estimate.free_bytes:
         counts = (estimate.memory_bytes, image_bytes, estimate.free_bytes)

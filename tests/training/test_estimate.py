@@ -1,6 +1,8 @@
 """What a training would take, told before it is begun."""
 
+import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -84,12 +86,31 @@ def test_of_images_that_are_given(estimate, kind):
             data = [tf.data.Dataset.from_tensor_slices(images) for images in data]
         found = estimate(data=data)
     assert found.images == {"train": len(TRAIN), "validation": len(VALIDATION), "test": 0}
-    assert (found.image_bytes == 0) == (kind == "datasets")
+    lab = 0 if kind == "datasets" else 32 * 32 * 6 * (len(TRAIN) + len(VALIDATION))
+    assert found.image_bytes == lab  # The process has the images themselves already.
     assert found.steps == math.ceil(len(TRAIN) / 8)
 
 
 def scenes(data, progress) -> tuple[np.ndarray, np.ndarray]:
     return TRAIN, VALIDATION
+
+
+def test_nothing_is_cached_on_disk(estimate, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_colorize.data.cache.total_memory", lambda: 1000)
+    overrides = ("data.source=painted_scenes", "data.train_images=9", "data.validation_images=3")
+    found = estimate(*overrides, f"data.cache={tmp_path}/caches")
+    assert found.disk_bytes == 12 * 32 * 32 * 6
+
+
+def test_a_strategy_is_named_and_not_used(estimate, monkeypatch):
+    found = estimate("training.strategy=mirrored", data=(TRAIN, VALIDATION))
+    assert str(found).endswith("\n  measured on one device, not with the strategy mirrored")
+    workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
+    assert estimate(data=(TRAIN, VALIDATION)).strategy == "multi_worker"
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(ColorizeError, match=r"^TF_CONFIG: must name workers"):
+        estimate(data=(TRAIN, VALIDATION))
 
 
 def test_steps_at_once_and_frozen_epochs_are_timed_apart(tmp_path, steps, batch):
@@ -148,3 +169,16 @@ def test_of_a_run_that_is_there(tmp_path):
     with pytest.raises(ColorizeError, match=r"runs/tiny: finished, with 1 epoch$"):
         keras_colorize.estimate(tmp_path / "tiny.toml", **common, epochs=1)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_resumes_without_the_model_that_it_started_from(tmp_path):
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    common = {"runs": tmp_path / "runs", "data": (TRAIN, VALIDATION)}
+    first = keras_colorize.fit(tmp_path / "tiny.toml", name="old", **common, epochs=1, verbose=0)
+    model = shutil.copy(first.models["last"], tmp_path / "old.keras")
+    common["initial_weights"] = model
+    keras_colorize.fit(tmp_path / "tiny.toml", **common, epochs=1, verbose=0)
+    model.unlink()
+    assert keras_colorize.estimate(tmp_path / "tiny.toml", **common, epochs=2).epochs == 1
+    with pytest.raises(ColorizeError, match=r"old\.keras"):
+        keras_colorize.estimate(tmp_path / "tiny.toml", name="new", **common)
