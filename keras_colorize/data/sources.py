@@ -448,6 +448,7 @@ def overall_progress(
     done = dict.fromkeys(wanted, 0)
 
     def report(split: str, shares: Iterator[Share], position: int) -> Iterator[Share]:
+        done[split] = min(position, wanted[split])
         for share in shares:
             yield share
             position += share.files

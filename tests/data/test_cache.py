@@ -225,6 +225,25 @@ def test_a_damaged_cache_is_filled_anew(folder, reads, damage):
     assert reads == [0, 0, 0]
 
 
+def test_progress_of_a_continued_filling_ends_at_the_total(folder, monkeypatch):
+    monkeypatch.setattr(cache, "_SAVE_SECONDS", 0)
+
+    def fill(progress) -> None:
+        cache_on_disk(listed(folder), folder.parent / "caches", MADE_OF, progress)
+
+    def interrupt(done: int, total: int) -> None:
+        if done > COUNTS["train"] + 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(interrupt)
+    calls: list[tuple[int, int]] = []
+    fill(lambda *call: calls.append(call))
+    total = sum(COUNTS.values()) + 3
+    assert calls[0][0] > COUNTS["train"]
+    assert calls[-1] == (total, total)
+
+
 def test_a_second_process_waits_for_the_first(folder, caplog):
     caches = folder.parent / "caches"
     slow = (
