@@ -5,6 +5,7 @@ Images come share by share from a `Folder` or `Splits` and are let go as soon as
 
 import dataclasses
 import errno
+import functools
 import hashlib
 import json
 import mmap
@@ -237,27 +238,29 @@ def cache_on_disk(
 
     Raises:
         ColorizeError: no image is left to train or to validate on; or the folder cannot be
-            written, as when the disk is full.
+            written, as when the disk is full, or not be mapped into memory.
     """
     found = find_on_disk(images, folder, made_of)
     if found is not None:
         return found
     place = _place(images, folder, made_of)
-    with _named_errors(folder, cache_bytes(images.wanted, images.image_size)):
-        place.mkdir(parents=True, exist_ok=True)
-        with locked(place, "filling this cache", on_wait=log.info):
-            listing = images.listing()
-            state = _read_state(place, listing, images.image_size)
-            if state and state["fingerprint"]:  # Another process has filled it meanwhile.
-                return _open(images, place, state)
-            return _fill_on_disk(images, place, listing, state, progress)
+    with ExitStack() as stack:
+        with _writing(images, folder):
+            place.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(place, "filling this cache", on_wait=log.info))
+        listing = images.listing()
+        state = _read_state(place, listing, images.image_size)
+        if state and state["fingerprint"]:  # Another process has filled it meanwhile.
+            return _open(images, place, state)
+        return _fill_on_disk(images, place, listing, state, progress)
 
 
 def find_on_disk(images: Images, folder: Path, made_of: Mapping[str, Any]) -> CachedImages | None:
     """The whole cache of these images on disk, if there is one; as `cache_on_disk`."""
     place = _place(images, folder, made_of)
-    if not (place / "cache.json").is_file():
-        return None
+    with _named_errors(folder, "cannot be read"):
+        if not (place / "cache.json").is_file():
+            return None
     state = _read_state(place, images.listing(), images.image_size)
     return _open(images, place, state) if state and state["fingerprint"] else None
 
@@ -339,7 +342,9 @@ def _fill_on_disk(
     """Fills a cache, or the rest of it if its state is known."""
     row = images.image_size**2 * LAB_BYTES
     tally = Tally(unreadable=list(images.unreadable), gray=images.gray)
+    writing = functools.partial(_writing, images, place.parent)
 
+    @writing()
     def save(fingerprint: str = "") -> dict[str, Any]:
         state = {
             "version": _VERSION,
@@ -350,14 +355,16 @@ def _fill_on_disk(
         write_text(place / "cache.json", json.dumps(state))
         return state
 
-    remove_leftovers(place)
+    with writing():
+        remove_leftovers(place)
     if state is None:
         anew = " anew, since images have changed" if (place / "cache.json").exists() else ""
         size = format_bytes(cache_bytes(images.wanted, images.image_size))
         log.info("%s: is filled%s with Lab, up to %s", place, anew, size)
         save()
-        for split in CACHED:  # A process that still reads an old cache keeps its file.
-            _file(place, split).unlink(missing_ok=True)
+        with writing():
+            for split in CACHED:  # A process that still reads an old cache keeps its file.
+                _file(place, split).unlink(missing_ok=True)
     else:
         tally = Tally(**state["tally"])
         done, total = (sum(counts.values()) for counts in (tally.position, images.wanted))
@@ -365,23 +372,27 @@ def _fill_on_disk(
     passing = _PassingHash(images)
     with ExitStack() as stack:
         files = {}
-        for split in CACHED:
-            path = _file(place, split)
-            path.touch()
-            files[split] = stack.enter_context(path.open("r+b"))
-            files[split].seek(tally.kept[split] * row)
-        _reserve(place, {file: images.wanted[split] * row for split, file in files.items()})
+        with writing():
+            for split in CACHED:
+                path = _file(place, split)
+                path.touch()
+                files[split] = file = path.open("r+b")
+                stack.callback(writing()(file.close))  # It writes what is left.
+                file.seek(tally.kept[split] * row)
+            _reserve(place, {file: images.wanted[split] * row for split, file in files.items()})
         last = time.monotonic()
-        appends = {split: file.write for split, file in files.items()}
+        appends = {split: writing()(file.write) for split, file in files.items()}
         for split, share in _fill(images, tally, appends, progress):
             passing.add(split, share.rgb)
             if time.monotonic() - last >= _SAVE_SECONDS:
-                _sync(files.values())
+                with writing():
+                    _sync(files.values())
                 save()
                 last = time.monotonic()
-        for split, file in files.items():
-            file.truncate(tally.kept[split] * row)
-        _sync(files.values())
+        with writing():
+            for split, file in files.items():
+                file.truncate(tally.kept[split] * row)
+            _sync(files.values())
         state = save()
     cached = _open(images, place, state)
     found = passing.result(tally) or fingerprint(cached.train, cached.validation)
@@ -408,7 +419,8 @@ def _sync(files: Iterable[BinaryIO]) -> None:
 def _open(images: Images, place: Path, state: Mapping[str, Any]) -> CachedImages:
     tally = Tally(**state["tally"])
     images.check(tally.kept, tally.unreadable, tally.gray)
-    train, validation = (DiskCache(_file(place, split), images.image_size) for split in CACHED)
+    with _named_errors(place.parent, "cannot be mapped into memory"):
+        train, validation = (DiskCache(_file(place, split), images.image_size) for split in CACHED)
     return CachedImages(train, validation, tally, state["fingerprint"], place)
 
 
@@ -450,12 +462,20 @@ def _file(place: Path, split: str) -> Path:
 
 
 @contextmanager
-def _named_errors(folder: Path, size: int) -> Iterator[None]:
-    """Turns what goes wrong in writing a cache into a ColorizeError of one line."""
+def _writing(images: Images, folder: Path) -> Iterator[None]:
+    """Names errors of writing a cache."""
+    size = format_bytes(cache_bytes(images.wanted, images.image_size))
+    with _named_errors(folder, f"cannot be written, up to {size}"):
+        yield
+
+
+@contextmanager
+def _named_errors(folder: Path, failure: str) -> Iterator[None]:
+    """Turns what goes wrong with the files of a cache into a ColorizeError of one line."""
     try:
         yield
     except OSError as error:
         raise ColorizeError(
-            f"{folder}: Lab of the images cannot be written, up to {format_bytes(size)} "
-            f"({error.strerror or error}); name another folder (data.cache)"
+            f"{folder}: Lab of the images {failure} ({error.strerror or error}); "
+            "name another folder (data.cache)"
         ) from error

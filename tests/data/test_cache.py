@@ -1,8 +1,10 @@
 """Lab on disk: filled by real processes that are killed, on folders that change."""
 
+import errno
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -294,6 +296,38 @@ def test_a_full_disk_is_noticed_before_reading(folder, monkeypatch, reads):
     with pytest.raises(ColorizeError, match=r"up to [0-9,]+ GB \(No space left on"):
         on_disk(folder)
     assert reads == []
+
+
+def test_an_error_of_writing_is_named(folder, monkeypatch):
+    monkeypatch.setattr(cache, "_reserve", lambda place, sizes: None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(ColorizeError, match=r"caches: Lab .* written, .* \(File too large\)"):
+            on_disk(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_an_error_of_reading_is_not_one_of_the_cache(folder, monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Folder, "shares", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        on_disk(folder)
+
+
+def test_a_cache_that_cannot_be_mapped_is_named(folder, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    for _ in range(2):  # It is filled, then found.
+        with monkeypatch.context() as patch:
+            patch.setattr(cache.mmap, "mmap", fail)
+            with pytest.raises(ColorizeError, match=r"caches: Lab .* be mapped .*\(No such dev"):
+                on_disk(folder)
+        on_disk(folder)
 
 
 def test_nothing_left_to_validate_on(folder):
