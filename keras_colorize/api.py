@@ -211,7 +211,10 @@ def cache_images(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> "CachedImages":
-    """Reads a recipe's images and keeps their Lab on disk, where `fit` finds it.
+    """Reads a recipe's images and keeps their Lab on disk, where `fit` finds that of a folder.
+
+    `fit` reads or paints images of other sources anew, and finds their Lab only if it is more than
+    `data.memory_gib`.
 
     Args:
         recipe: as for `fit`.

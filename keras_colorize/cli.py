@@ -591,7 +591,7 @@ def validate(
 
 @data.command("cache")
 def cache(recipe: RecipeArgument, overrides: SetOption = None) -> None:
-    """Read a recipe's images and keep their Lab on disk, where fit finds it."""
+    """Read a folder's images and keep their Lab on disk, where fit finds it."""
     from keras_colorize import api
     from keras_colorize.console import printed_log
 
