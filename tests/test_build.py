@@ -8,13 +8,13 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_colorize import build, tables
-from keras_colorize.data.pipeline import cache_lab
 from keras_colorize.models.efficientnet.encoder import encoder_layers
 from keras_colorize.models.layers import SpectralConv2D
 from keras_colorize.recipe import Recipe, load_recipe
 from keras_colorize.training.classifying import ClassifyingColorizer
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
 from keras_colorize.training.optimizers import Adam
+from tests.lab_caches import cache_lab
 
 
 def small(name: str, *overrides: str) -> Recipe:

@@ -1,31 +1,16 @@
-"""From uint8 images in memory to batches of normalized lightness and ab, in tf.data."""
+"""From cached Lab, or datasets of images, to batches of normalized lightness and ab, in tf.data."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_colorize.color import normalize
-from keras_colorize.data.cache import LabCache, MemoryCache
-from keras_colorize.data.lab import LAB_STEPS, lab_from_rgb
+from keras_colorize.data.cache import LabCache
+from keras_colorize.data.lab import LAB_STEPS
 from keras_colorize.data.sharding import Shard
 from keras_colorize.errors import ColorizeError
-
-_IMAGES_AT_ONCE = 32
-
-
-def cache_lab(rgb: np.ndarray) -> MemoryCache:
-    """Lab of images that are in memory.
-
-    Args:
-        rgb: uint8, shape (N, S, S, 3), sRGB.
-    """
-    cache = MemoryCache(len(rgb), rgb.shape[1])
-    for start in range(0, len(rgb), _IMAGES_AT_ONCE):
-        cache.append(lab_from_rgb(rgb[start : start + _IMAGES_AT_ONCE]))
-    return cache
 
 
 def training_batches(

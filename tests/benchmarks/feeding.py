@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from keras_colorize import build, load_recipe
 from keras_colorize.data.cache import LabCache, cache_in_memory
-from keras_colorize.data.pipeline import cache_lab, training_batches
+from keras_colorize.data.pipeline import training_batches
 from keras_colorize.data.sources import list_folder
 from tests.benchmarks.measuring import Options, Row, alternate, medians, speedup
 from tests.benchmarks.training_step import random_images
+from tests.lab_caches import cache_lab
 
 FILES, BATCH_SIZE, SIZE = 10_000, 32, 32
 WORKERS_OF_THE_ORIGINAL = 4

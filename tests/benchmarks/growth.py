@@ -6,9 +6,9 @@ import statistics
 import tensorflow as tf
 
 from keras_colorize import build, load_recipe
-from keras_colorize.data.pipeline import cache_lab
 from tests.benchmarks.measuring import Options, Row, alternate
 from tests.benchmarks.training_step import random_images, training_epoch
+from tests.lab_caches import cache_lab
 
 BATCH_SIZES, IMAGE_SIZES = (16, 32, 64, 128), (32, 64, 128)
 PIXELS = 2**20  # of the steps measured together, which are two at least

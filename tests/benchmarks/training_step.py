@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_colorize import build, load_recipe
-from keras_colorize.data.pipeline import cache_lab
 from tests.benchmarks.measuring import Options, Row, alternate, in_processes, medians, speedup
+from tests.lab_caches import cache_lab
 
 BATCHES, BATCH_SIZE = 20, 32
 

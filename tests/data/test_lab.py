@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_colorize.color import normalize
 from keras_colorize.data.lab import LAB_STEPS, lab_from_rgb, normalize_8_bits, rgb_from_lab
-from keras_colorize.data.pipeline import cache_lab
+from tests.lab_caches import cache_lab
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import tensorflow as tf
 from keras_colorize.color import normalize
 from keras_colorize.data.cache import MemoryCache
 from keras_colorize.data.lab import LAB_STEPS
-from keras_colorize.data.pipeline import cache_lab, training_batches, validation_batches
+from keras_colorize.data.pipeline import training_batches, validation_batches
+from tests.lab_caches import cache_lab
 
 COUNT, BATCH = 83, 8  # Ten whole batches, and one of three.
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_colorize.data.pipeline import cache_lab, dataset_batches, training_batches
+from keras_colorize.data.pipeline import dataset_batches, training_batches
 from keras_colorize.data.sharding import Shard
+from tests.lab_caches import cache_lab
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])
