@@ -32,7 +32,7 @@ from keras_colorize.data.sources import (
     SPLITS,
     Folder,
     ImageSet,
-    Progress,
+    ReportProgress,
     Splits,
     list_folder,
     load_cifar10,
@@ -92,7 +92,7 @@ CIFAR10 = (50_000, 10_000)
 _NO_LIMIT = 2.0**20  # As `data.memory_gib`: a petabyte.
 
 
-def load_images(data: Data, progress: Progress | None = None) -> Splits:
+def load_images(data: Data, progress: ReportProgress | None = None) -> Splits:
     """Reads, downloads or paints what the recipe's data table describes."""
     if is_own_part(data.source):
         images = load_part("data.source", data.source)(data, progress)
@@ -113,7 +113,7 @@ def load_test_images(data: Data, image_size: int) -> ImageSet:
     return load_images(data.for_testing(image_size)).test
 
 
-def open_images(data: Data, progress: Progress | None = None) -> Folder | Splits:
+def open_images(data: Data, progress: ReportProgress | None = None) -> Folder | Splits:
     """The images that the recipe's data table asks for; those of a folder are only listed."""
     if data.source == "folder":
         return list_folder(**_folder_arguments(data))
@@ -123,7 +123,7 @@ def open_images(data: Data, progress: Progress | None = None) -> Folder | Splits
 def cache_images(
     data: Data,
     images: Folder | Splits,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     *,
     on_disk: bool = False,
 ) -> CachedImages:
@@ -161,7 +161,7 @@ def build_training(
     *,
     resumes: bool = False,
     distribution: Distribution | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Training:
     """Reads the images and builds all that a training needs.
 
@@ -570,11 +570,11 @@ def _folder_arguments(data: Data) -> dict[str, Any]:
     return data.model_dump(include=keys | {f"{split}_images" for split in SPLITS})
 
 
-def _folder(data: Data, progress: Progress | None) -> Splits:
+def _folder(data: Data, progress: ReportProgress | None) -> Splits:
     return load_folder(**_folder_arguments(data), progress=progress)
 
 
-def _cifar10(data: Data, progress: Progress | None) -> Splits:
+def _cifar10(data: Data, progress: ReportProgress | None) -> Splits:
     return load_cifar10(
         data.image_size,
         train_images=data.train_images,
@@ -583,7 +583,7 @@ def _cifar10(data: Data, progress: Progress | None) -> Splits:
     )
 
 
-def _painted_scenes(data: Data, progress: Progress | None) -> Splits:
+def _painted_scenes(data: Data, progress: ReportProgress | None) -> Splits:
     return load_painted_scenes(data.image_size, *_scenes(data), seed=0)
 
 
@@ -597,7 +597,7 @@ def _scenes(data: Data) -> tuple[int, int, int]:
     )
 
 
-def _given(data: Data, progress: Progress | None) -> Splits:
+def _given(data: Data, progress: ReportProgress | None) -> Splits:
     raise ColorizeError(
         "the images were passed to fit as data, and are not kept; name a folder of images (--data)"
     )

@@ -24,7 +24,7 @@ import tensorflow as tf
 from keras_colorize.console import log
 from keras_colorize.data.lab import LAB_BYTES, lab_from_rgb, rgb_from_lab
 from keras_colorize.data.reading import Share
-from keras_colorize.data.sources import SPLITS, Folder, Progress, Splits, overall_progress
+from keras_colorize.data.sources import SPLITS, Folder, ReportProgress, Splits, overall_progress
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, remove_leftovers, write_text
 from keras_colorize.memory import format_bytes, total_memory
@@ -203,7 +203,7 @@ def fingerprint(*caches: LabCache) -> str:
     return digest.hexdigest()
 
 
-def cache_in_memory(images: Images, progress: Progress | None = None) -> CachedImages:
+def cache_in_memory(images: Images, progress: ReportProgress | None = None) -> CachedImages:
     """Reads images and keeps their Lab in memory.
 
     Raises:
@@ -223,7 +223,7 @@ def cache_in_memory(images: Images, progress: Progress | None = None) -> CachedI
 
 
 def cache_on_disk(
-    images: Images, folder: Path, made_of: Mapping[str, Any], progress: Progress | None = None
+    images: Images, folder: Path, made_of: Mapping[str, Any], progress: ReportProgress | None = None
 ) -> CachedImages:
     """Opens the cache of images on disk; fills it if it is not there or not whole.
 
@@ -292,7 +292,7 @@ def _fill(
     images: Images,
     tally: Tally,
     appends: Mapping[str, Callable[[Any], object]],
-    progress: Progress | None,
+    progress: ReportProgress | None,
 ) -> Iterator[tuple[str, Share]]:
     """Reads on from where the tally is; yields each share when it is cached, and its split."""
     report = overall_progress(progress, images.wanted)
@@ -337,7 +337,7 @@ def _fill_on_disk(
     place: Path,
     listing: str,
     state: dict[str, Any] | None,
-    progress: Progress | None,
+    progress: ReportProgress | None,
 ) -> CachedImages:
     """Fills a cache, or the rest of it if its state is known."""
     row = images.image_size**2 * LAB_BYTES

@@ -18,7 +18,7 @@ from keras_colorize.data.reading import Share, read_shares, share_size
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.images import SUFFIXES, find_images, square_thumbnail
 
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Called with the number of images done and their total while many are read."""
 
 SPLITS = ("train", "validation", "test")
@@ -169,7 +169,7 @@ def load_folder(
     train_images: int | None = None,
     validation_images: int | None = None,
     test_images: int | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Splits:
     """Reads the images of a folder tree; arguments and errors as for `list_folder`.
 
@@ -288,7 +288,7 @@ def load_test_split(folder: Folder) -> ImageSet:
 
 
 def load_test_images(
-    path: Path | str, image_size: int, progress: Progress | None = None
+    path: Path | str, image_size: int, progress: ReportProgress | None = None
 ) -> ImageSet:
     """Reads the images to evaluate a model on: those under `test/`, or all if there are none.
 
@@ -435,7 +435,7 @@ def _split(
 
 
 def overall_progress(
-    progress: Progress | None, wanted: Mapping[str, int]
+    progress: ReportProgress | None, wanted: Mapping[str, int]
 ) -> Callable[[str, Iterator[Share], int], Iterator[Share]]:
     """A function that passes on the shares of a split, and reports the progress over all splits.
 
