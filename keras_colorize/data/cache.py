@@ -1,6 +1,6 @@
 """Lab of all images of a run, computed once: in memory, or memory-mapped on disk.
 
-Images come share by share from a `Folder` or `Splits` and are let go as soon as they are converted.
+Images come chunk by chunk from a `Folder` or `Splits` and are let go as soon as they are converted.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from keras_colorize.console import log
 from keras_colorize.data.lab import LAB_BYTES, lab_from_rgb, rgb_from_lab
-from keras_colorize.data.reading import Share
+from keras_colorize.data.reading import Chunk
 from keras_colorize.data.sources import SPLITS, Folder, ReportProgress, Splits, overall_progress
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, remove_leftovers, write_text
@@ -55,12 +55,12 @@ class Tally:
     unreadable: list[str] = field(default_factory=list)
     gray: int = 0
 
-    def add(self, split: str, share: Share) -> None:
-        """Counts a share."""
-        self.position[split] += share.files
-        self.kept[split] += len(share.rgb)
-        self.unreadable += share.unreadable
-        self.gray += share.gray
+    def add(self, split: str, chunk: Chunk) -> None:
+        """Counts a chunk."""
+        self.position[split] += chunk.files
+        self.kept[split] += len(chunk.rgb)
+        self.unreadable += chunk.unreadable
+        self.gray += chunk.gray
 
 
 class MemoryCache:
@@ -213,8 +213,8 @@ def cache_in_memory(images: Images, progress: ReportProgress | None = None) -> C
     tally = Tally(unreadable=list(images.unreadable), gray=images.gray)
     appends = {split: cache.append for split, cache in caches.items()}
     passing = _PassingHash(images)
-    for split, share in _fill(images, tally, appends, progress):
-        passing.add(split, share.rgb)
+    for split, chunk in _fill(images, tally, appends, progress):
+        passing.add(split, chunk.rgb)
     images.check(tally.kept, tally.unreadable, tally.gray)
     train, validation = caches.values()
     return CachedImages(
@@ -293,16 +293,16 @@ def _fill(
     tally: Tally,
     appends: Mapping[str, Callable[[Any], object]],
     progress: ReportProgress | None,
-) -> Iterator[tuple[str, Share]]:
-    """Reads on from where the tally is; yields each share when it is cached, and its split."""
+) -> Iterator[tuple[str, Chunk]]:
+    """Reads on from where the tally is; yields each chunk when it is cached, and its split."""
     report = overall_progress(progress, images.wanted)
     for split in SPLITS:
         position = tally.position[split]
-        for share in report(split, images.shares(split, position, tally.kept[split]), position):
-            if split in appends and len(share.rgb):
-                appends[split](lab_from_rgb(share.rgb))
-            tally.add(split, share)
-            yield split, share
+        for chunk in report(split, images.chunks(split, position, tally.kept[split]), position):
+            if split in appends and len(chunk.rgb):
+                appends[split](lab_from_rgb(chunk.rgb))
+            tally.add(split, chunk)
+            yield split, chunk
 
 
 class _PassingHash:
@@ -314,7 +314,7 @@ class _PassingHash:
         self._count = dict.fromkeys(CACHED, 0)
 
     def add(self, split: str, rgb: np.ndarray) -> None:
-        """Adds the images of a share."""
+        """Adds the images of a chunk."""
         if split not in self._count or not len(rgb):
             return
         if not self._count[split]:
@@ -382,8 +382,8 @@ def _fill_on_disk(
             _reserve(place, {file: images.wanted[split] * row for split, file in files.items()})
         last = time.monotonic()
         appends = {split: writing()(file.write) for split, file in files.items()}
-        for split, share in _fill(images, tally, appends, progress):
-            passing.add(split, share.rgb)
+        for split, chunk in _fill(images, tally, appends, progress):
+            passing.add(split, chunk.rgb)
             if time.monotonic() - last >= _SAVE_SECONDS:
                 with writing():
                     _sync(files.values())

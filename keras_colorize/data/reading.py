@@ -28,13 +28,13 @@ GRAY_SHARE = 0.99
 one with a small colored thing is not. Decided after resizing."""
 
 _FREE_PIXELS = 2**20  # Images of at most one megapixel need no budget: threads are few.
-_SHARE_PIXELS = 2**17  # Of the images, after resizing, that a thread reads on end.
-_SHARE_IMAGES = 32  # At most.
+_CHUNK_PIXELS = 2**17  # Of the images, after resizing, that a thread reads on end.
+_CHUNK_IMAGES = 32  # At most.
 _TINY_FILE = 4096  # Bytes.
 
 
 @dataclass(frozen=True, eq=False)
-class Share:
+class Chunk:
     """A few images in a row, and what was left out among them.
 
     Attributes:
@@ -55,12 +55,12 @@ class Share:
         return len(self.names) + len(self.unreadable) + self.gray
 
 
-def share_size(image_size: int) -> int:
+def chunk_size(image_size: int) -> int:
     """How many images of this size are read in a row."""
-    return max(1, min(_SHARE_IMAGES, _SHARE_PIXELS // image_size**2))
+    return max(1, min(_CHUNK_IMAGES, _CHUNK_PIXELS // image_size**2))
 
 
-def read_shares(
+def read_chunks(
     root: Path,
     names: Sequence[str],
     wanted: int,
@@ -69,7 +69,7 @@ def read_shares(
     keep_gray: bool = False,
     position: int = 0,
     kept: int = 0,
-) -> Iterator[Share]:
+) -> Iterator[Chunk]:
     """Reads files in threads and in order, until as many images as wanted are kept.
 
     Whether it begins at the first file or where an earlier call stopped, the images are the same.
@@ -86,25 +86,25 @@ def read_shares(
     Yields:
         Images in the order of their names.
     """
-    read = functools.partial(_read_share, Reader(), root, image_size, keep_gray)
-    size = share_size(image_size)
+    read = functools.partial(_read_chunk, Reader(), root, image_size, keep_gray)
+    size = chunk_size(image_size)
     count = _thread_count(root, names)
     threads = ThreadPoolExecutor(count)
     try:
         # Reads as many as are wanted; then, in place of those left out, the next.
         while missing := names[position : position + wanted - kept]:
-            shares = (missing[at : at + size] for at in range(0, len(missing), size))
-            for share in _in_order(threads, read, shares, ahead=2 * count):
-                yield share
-                position += share.files
-                kept += len(share.rgb)
+            chunks = (missing[at : at + size] for at in range(0, len(missing), size))
+            for chunk in _in_order(threads, read, chunks, ahead=2 * count):
+                yield chunk
+                position += chunk.files
+                kept += len(chunk.rgb)
     finally:
         threads.shutdown(cancel_futures=True)  # On interrupt, drop the reads still queued.
 
 
-def _read_share(
+def _read_chunk(
     reader: "Reader", root: Path, image_size: int, keep_gray: bool, names: Sequence[str]
-) -> Share:
+) -> Chunk:
     thumbnail = functools.partial(square_thumbnail, size=image_size)
     rgb = np.empty((len(names), image_size, image_size, 3), np.uint8)
     readable: list[str] = []
@@ -121,7 +121,7 @@ def _read_share(
     if not is_kept.all():
         rgb = rgb[is_kept]
     kept = tuple(itertools.compress(readable, is_kept))
-    return Share(rgb, kept, tuple(unreadable), len(readable) - len(kept))
+    return Chunk(rgb, kept, tuple(unreadable), len(readable) - len(kept))
 
 
 def _in_order(

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.data.reading import Share, read_shares, share_size
+from keras_colorize.data.reading import Chunk, chunk_size, read_chunks
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.images import SUFFIXES, find_images, square_thumbnail
 
@@ -80,13 +80,13 @@ class Splits:
             digest.update(np.ascontiguousarray(rgb).data)
         return digest.hexdigest()
 
-    def shares(self, split: str, position: int = 0, kept: int = 0) -> Iterator[Share]:
-        """The images of a split, a few at a time; as `Folder.shares`."""
+    def chunks(self, split: str, position: int = 0, kept: int = 0) -> Iterator[Chunk]:
+        """The images of a split, a few at a time; as `Folder.chunks`."""
         images = getattr(self, split)
-        size = share_size(self.image_size)
+        size = chunk_size(self.image_size)
         for start in range(position, len(images), size):
             part = slice(start, start + size)
-            yield Share(images.rgb[part], images.names[part])
+            yield Chunk(images.rgb[part], images.names[part])
 
     def check(self, kept: Mapping[str, int], unreadable: Sequence[str], gray: int) -> None:
         """Is for a `Folder`: these images are known to be enough."""
@@ -127,9 +127,9 @@ class Folder:
                 digest.update(os.fsencode(f"{split}/{name}\0{state}\0"))
         return digest.hexdigest()
 
-    def shares(self, split: str, position: int = 0, kept: int = 0) -> Iterator[Share]:
-        """Reads the images of a split, as `read_shares`."""
-        return read_shares(
+    def chunks(self, split: str, position: int = 0, kept: int = 0) -> Iterator[Chunk]:
+        """Reads the images of a split, as `read_chunks`."""
+        return read_chunks(
             self.root,
             self.names[split],
             self.wanted[split],
@@ -206,8 +206,8 @@ def load_folder(
     report = overall_progress(progress, folder.wanted)
     sets, unreadable, gray = {}, [], 0
     for split in SPLITS:
-        shares = report(split, folder.shares(split), 0)
-        sets[split], damaged, colorless = _collect(shares, folder.wanted[split], image_size)
+        chunks = report(split, folder.chunks(split), 0)
+        sets[split], damaged, colorless = _collect(chunks, folder.wanted[split], image_size)
         unreadable += damaged
         gray += colorless
     folder.check({split: len(images) for split, images in sets.items()}, unreadable, gray)
@@ -281,7 +281,7 @@ def load_test_split(folder: Folder) -> ImageSet:
         UserWarning: some files cannot be read.
     """
     images, unreadable, _ = _collect(
-        folder.shares("test"), folder.wanted["test"], folder.image_size
+        folder.chunks("test"), folder.wanted["test"], folder.image_size
     )
     _warn_of_unreadable(folder.root, unreadable)
     return images
@@ -310,9 +310,9 @@ def load_test_images(
     names = _names(root)
     names = [name for name in names if name.startswith("test/")] or names
     report = overall_progress(progress, {"test": len(names)})
-    shares = read_shares(root, names, len(names), image_size, keep_gray=True)
-    shares = report("test", shares, 0)
-    images, unreadable, _ = _collect(shares, len(names), image_size)
+    chunks = read_chunks(root, names, len(names), image_size, keep_gray=True)
+    chunks = report("test", chunks, 0)
+    images, unreadable, _ = _collect(chunks, len(names), image_size)
     if not len(images):
         raise ColorizeError(f"{root}: none of its {len(names)} images can be read")
     _warn_of_unreadable(root, unreadable)
@@ -436,10 +436,10 @@ def _split(
 
 def overall_progress(
     progress: ReportProgress | None, wanted: Mapping[str, int]
-) -> Callable[[str, Iterator[Share], int], Iterator[Share]]:
-    """A function that passes on the shares of a split, and reports the progress over all splits.
+) -> Callable[[str, Iterator[Chunk], int], Iterator[Chunk]]:
+    """A function that passes on the chunks of a split, and reports the progress over all splits.
 
-    Its arguments are the split, its shares, and how many files were read before.
+    Its arguments are the split, its chunks, and how many files were read before.
 
     Args:
         progress: what is called with the number of images done and their total; or None.
@@ -447,11 +447,11 @@ def overall_progress(
     """
     done = dict.fromkeys(wanted, 0)
 
-    def report(split: str, shares: Iterator[Share], position: int) -> Iterator[Share]:
+    def report(split: str, chunks: Iterator[Chunk], position: int) -> Iterator[Chunk]:
         done[split] = min(position, wanted[split])
-        for share in shares:
-            yield share
-            position += share.files
+        for chunk in chunks:
+            yield chunk
+            position += chunk.files
             done[split] = min(position, wanted[split])
             if progress is not None:
                 progress(sum(done.values()), sum(wanted.values()))
@@ -460,18 +460,18 @@ def overall_progress(
 
 
 def _collect(
-    shares: Iterator[Share], wanted: int, image_size: int
+    chunks: Iterator[Chunk], wanted: int, image_size: int
 ) -> tuple[ImageSet, list[str], int]:
-    """The images of all shares, the names of the unreadable files, the number of gray images."""
+    """The images of all chunks, the names of the unreadable files, the number of gray images."""
     rgb = np.empty((wanted, image_size, image_size, 3), np.uint8)
     kept: list[str] = []
     unreadable: list[str] = []
     gray = 0
-    for share in shares:
-        rgb[len(kept) : len(kept) + len(share.rgb)] = share.rgb
-        kept += share.names
-        unreadable += share.unreadable
-        gray += share.gray
+    for chunk in chunks:
+        rgb[len(kept) : len(kept) + len(chunk.rgb)] = chunk.rgb
+        kept += chunk.names
+        unreadable += chunk.unreadable
+        gray += chunk.gray
     return ImageSet(rgb[: len(kept)], tuple(kept)), unreadable, gray
 
 

@@ -72,15 +72,15 @@ def content(cached: CachedImages) -> dict[str, object]:
 
 @pytest.fixture
 def reads(monkeypatch) -> list[int]:
-    """How many files each call of `shares` was told to be read already; empty without calls."""
+    """How many files each call of `chunks` was told to be read already; empty without calls."""
     calls: list[int] = []
-    shares = Folder.shares
+    chunks = Folder.chunks
 
     def counted(self, split, position=0, kept=0):
         calls.append(position)
-        return shares(self, split, position, kept)
+        return chunks(self, split, position, kept)
 
-    monkeypatch.setattr(Folder, "shares", counted)
+    monkeypatch.setattr(Folder, "chunks", counted)
     return calls
 
 
@@ -152,8 +152,8 @@ from keras_colorize.data import cache, sources
 folder, caches, size, last = sys.argv[1:]
 cache._SAVE_SECONDS = 0
 add = cache.Tally.add
-def add_and_die(tally, split, share):
-    add(tally, split, share)
+def add_and_die(tally, split, chunk):
+    add(tally, split, chunk)
     if split == last.partition(" ")[0] and tally.position[split] > int(last.partition(" ")[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 cache.Tally.add = add_and_die
@@ -313,7 +313,7 @@ def test_an_error_of_reading_is_not_one_of_the_cache(folder, monkeypatch):
     def fail(*arguments):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(Folder, "shares", fail)
+    monkeypatch.setattr(Folder, "chunks", fail)
     with pytest.raises(OSError, match="Input/output error"):
         on_disk(folder)
 

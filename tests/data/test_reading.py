@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_colorize.data import reading
-from keras_colorize.data.reading import Reader, read_shares, share_size
+from keras_colorize.data.reading import Reader, chunk_size, read_chunks
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import memory, needs
 from tests.benchmarks.measuring import growth_of_memory
@@ -100,22 +100,22 @@ def test_failures_give_the_budget_back(tmp_path):
 
 def test_shares_do_not_pile_up(tmp_path, monkeypatch):
     """Whoever uses them slowly has a few of them in memory, and not all."""
-    names = [f"{number:03d}.png" for number in range(40 * share_size(512))]
+    names = [f"{number:03d}.png" for number in range(40 * chunk_size(512))]
     for name in names:
         (tmp_path / name).write_bytes(png(3, 3))
     started = []
-    read = reading._read_share
+    read = reading._read_chunk
 
     def counted(*arguments):
         started.append(arguments)
         return read(*arguments)
 
-    monkeypatch.setattr(reading, "_read_share", counted)
-    shares = read_shares(tmp_path, names, len(names), 512, keep_gray=True)
-    found = list(next(shares).names)
+    monkeypatch.setattr(reading, "_read_chunk", counted)
+    chunks = read_chunks(tmp_path, names, len(names), 512, keep_gray=True)
+    found = list(next(chunks).names)
     time.sleep(0.3)  # Enough to read them all.
     assert len(started) <= 2 * len(os.sched_getaffinity(0)) + 1 < 40
-    found += [name for share in shares for name in share.names]
+    found += [name for chunk in chunks for name in chunk.names]
     assert found == names
     assert len(started) == 40
 
@@ -129,14 +129,14 @@ def test_reading_continues_where_it_stopped(tmp_path, wanted):
         if number % 7 == 0:
             (tmp_path / name).write_text("text")
 
-    def read(position: int = 0, kept: int = 0) -> list[reading.Share]:
-        return list(read_shares(tmp_path, names, wanted, 512, position=position, kept=kept))
+    def read(position: int = 0, kept: int = 0) -> list[reading.Chunk]:
+        return list(read_chunks(tmp_path, names, wanted, 512, position=position, kept=kept))
 
     every = read()
-    assert sum(len(share.rgb) for share in every) == min(wanted, 11)
+    assert sum(len(chunk.rgb) for chunk in every) == min(wanted, 11)
     for stop in range(len(every) + 1):
-        position = sum(share.files for share in every[:stop])
-        kept = sum(len(share.rgb) for share in every[:stop])
+        position = sum(chunk.files for chunk in every[:stop])
+        kept = sum(len(chunk.rgb) for chunk in every[:stop])
         rest = read(position, kept)
         assert [s.names for s in rest if s.names] == [s.names for s in every[stop:] if s.names]
 
