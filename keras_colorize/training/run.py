@@ -4,6 +4,7 @@ Loads no TensorFlow: a run is refused, or known to be finished, before the slow 
 """
 
 import csv
+import hashlib
 import html
 import json
 import os
@@ -203,6 +204,11 @@ class Run:
     def model_file(self, name: str) -> Path:
         """Where the generator called `name` is, or will be."""
         return self.path / "models" / f"{name}.keras"
+
+    def state_digest(self) -> bytes:
+        """Hash of the state, which exists."""
+        with self.state_file.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
 
     def write_recipe(self) -> None:
         """Writes recipe.toml anew if the number of epochs has changed."""
