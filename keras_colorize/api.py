@@ -28,7 +28,7 @@ from keras_colorize.recipe import Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
 from keras_colorize.training.cluster import find_cluster
-from keras_colorize.training.run import Run, run_of_a_worker
+from keras_colorize.training.run import RECIPE_NAME, Run, run_of_a_worker
 
 if TYPE_CHECKING:
     import keras
@@ -132,6 +132,8 @@ def fit(
         describe,
         lost_workers_named,
         open_distribution,
+        require_same,
+        require_shared,
     )
     from keras_colorize.training.kept_callbacks import check_callbacks
     from keras_colorize.training.loop import train
@@ -140,10 +142,16 @@ def fit(
     bar = progress_bar() if verbose == 1 else None
     with lost_workers_named(cluster), printed_log() if verbose else nullcontext():
         distribution = open_distribution(recipe.training, cluster)
+        if distribution and distribution.cluster:  # Building networks that differ hangs.
+            state = run.state_digest() if run and resumes else b""
+            named = recipe.renamed(path.name).to_toml().encode()
+            require_same(distribution, {"recipe": named, "state": state})
         training = build.build_training(
             recipe, data, resumes=resumes, distribution=distribution, progress=bar
         )
         with _opened(path, recipe, is_chief) as run:
+            if distribution:
+                require_shared(distribution, path / RECIPE_NAME)
             counts = [f"{training.images[split]:,}" for split in ("train", "validation")]
             log.info("%s: %s images to train on, %s to validate on", path, *counts)
             log.info("%s: strategy %s", path, describe(distribution))

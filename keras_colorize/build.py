@@ -57,7 +57,7 @@ from keras_colorize.tables import (
 from keras_colorize.training import losses
 from keras_colorize.training.classifying import ClassifyingColorizer, class_rarity
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
-from keras_colorize.training.distribution import Distribution
+from keras_colorize.training.distribution import Distribution, require_same
 from keras_colorize.training.estimate import Estimate, measure, require_memory
 from keras_colorize.training.loop import Training
 from keras_colorize.training.optimizers import Adam
@@ -184,6 +184,8 @@ def build_training(
     cached = cache_images(recipe.data, images, progress)
     del images
     log.info("%s", cached)
+    if distribution:
+        require_same(distribution, {"images": cached.fingerprint.encode()})
     tally = cached.tally
     shard = _shard(distribution)
     return Training(
@@ -318,6 +320,9 @@ def _training_on_datasets(
     train, validation = (dataset_batches(images, size, batch_size, shard) for images in data)
     samples = data[1].take(recipe.training.sample_images)
     counts = [len(images) for images in data]
+    fingerprint = f"tf.data {counts}"
+    if distribution:
+        require_same(distribution, {"images": fingerprint.encode()})
     return Training(
         colorizer=build_colorizer(
             recipe,
@@ -328,7 +333,7 @@ def _training_on_datasets(
         batches=lambda epoch, first_batch: train.skip(first_batch * parts),
         validation=validation,
         samples=np.stack(list(samples.as_numpy_iterator())),
-        fingerprint=f"tf.data {counts}",
+        fingerprint=fingerprint,
         images=dict(zip(("train", "validation"), counts, strict=True)),
         distribution=distribution,
     )

@@ -35,8 +35,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Only the start of a long name, since file systems limit the length.
-    author = f"{_machine()}-{os.getpid()}-{threading.get_ident()}.part"
-    beside = path.with_name(f".{path.stem[:40]}.{author}{path.suffix}")
+    beside = path.with_name(f".{path.stem[:40]}.{_author()}{path.suffix}")
     try:
         yield beside
         with beside.open("rb") as written:
@@ -49,6 +48,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder to be used in `with`; removes those that killed processes left."""
+    remove_dead_leftovers(Path(tempfile.gettempdir()))
+    return tempfile.TemporaryDirectory(prefix=".keras-colorize-", suffix=f".{_author()}")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what any process left in a folder in `whole_file`; the caller has it locked."""
     for pattern in (".*.[0-9]*-[0-9]*", ".*.part", ".*.part.*"):
@@ -57,9 +62,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def remove_dead_leftovers(folder: Path) -> None:
-    """Removes what killed processes left in a folder in `whole_file`, and nothing else.
+    """Removes what killed processes left there in `whole_file` or by `temporary_folder`.
 
-    A process of another machine, which may share the folder, counts as killed a day later.
+    A process of another machine, which may share the folder, counts as killed a day after it wrote
+    a file; its temporary folders, which trainings use for longer, are left alone.
     """
     try:
         hidden = list(folder.glob(".*.part*"))
@@ -71,11 +77,18 @@ def remove_dead_leftovers(folder: Path) -> None:
             continue
         try:
             is_old = time.time() - path.stat().st_mtime > _ABANDONED
-            is_here = author["machine"] == _machine()
-            if is_old or (is_here and not _lives(int(author["process"]))):
+            is_dead = author["machine"] == _machine() and not _lives(int(author["process"]))
+            if path.is_dir():
+                if is_dead:
+                    shutil.rmtree(path)
+            elif is_old or is_dead:
                 path.unlink()
         except OSError:  # Another command was faster, or it is not ours to remove.
             continue
+
+
+def _author() -> str:
+    return f"{_machine()}-{os.getpid()}-{threading.get_ident()}.part"
 
 
 def _machine() -> str:

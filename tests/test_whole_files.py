@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -9,6 +10,7 @@ from keras_colorize.files import (
     locked,
     remove_dead_leftovers,
     remove_leftovers,
+    temporary_folder,
     whole_file,
     write_text,
 )
@@ -111,6 +113,28 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     remove_dead_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*mine, "c.jpg"}
     remove_dead_leftovers(tmp_path / "none")
+
+
+DIE_IN_A_FOLDER = """
+import os
+from pathlib import Path
+from keras_colorize.files import temporary_folder
+with temporary_folder() as folder:
+    Path(folder, "copy.jpg").touch()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_temporary_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with temporary_folder() as mine:
+        os.utime(mine, (0, 0))  # In use for days.
+        subprocess.run([sys.executable, "-c", DIE_IN_A_FOLDER])
+        assert len(list(tmp_path.iterdir())) == 2
+        with temporary_folder() as other:
+            assert {str(path) for path in tmp_path.iterdir()} == {mine, other}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_keeps_others_out_until_it_is_free(tmp_path):

@@ -1,6 +1,5 @@
 """Images at addresses are colorized by way of copies in a temporary folder."""
 
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.files import temporary_folder
 from keras_colorize.inference.addresses import is_address, named_errors
 from keras_colorize.inference.results import Result
 
@@ -41,7 +41,7 @@ def colorize_copies(
         What became of the images, and the warnings, one line each.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="keras-colorize-") as folder,
+        temporary_folder() as folder,
         ThreadPoolExecutor(_TRANSFERS) as transfers,
     ):
         copies = [
@@ -71,7 +71,10 @@ def colorize_copies(
         there = [copy for copy in copies if copy.original in fetched]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            results = list(colorize({copy.target: copy.source for copy in there}))
+            try:
+                results = list(colorize({copy.target: copy.source for copy in there}))
+            except ColorizeError as error:
+                raise ColorizeError(named(str(error))) from error
         finished = list(transfers.map(finish, results))
         notes = [
             named(str(warning.message))

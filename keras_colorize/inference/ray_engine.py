@@ -56,8 +56,13 @@ class _Worker:
         options: Options,
         settings: dict[str, Any],
         folder: str,
+        needs_folder: bool,
     ) -> None:
-        os.chdir(folder)  # Paths are as the user wrote them.
+        try:
+            os.chdir(folder)  # Paths are as the user wrote them.
+        except OSError:
+            if needs_folder:
+                raise
         cv2.setNumThreads(THREADS)
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ.setdefault(name, str(THREADS))
@@ -122,7 +127,10 @@ def colorize_files(
     try:
         with _cluster(workers) as count:
             shares = _shares(plan.sources, count)
-            arguments = load, options, settings, str(Path.cwd())
+            needs_folder = not all(
+                is_address(path) for pair in plan.sources.items() for path in pair
+            )
+            arguments = load, options, settings, str(Path.cwd()), needs_folder
             results = _colorize_each(shares, count, arguments)
             return collect(plan, results, progress=progress, report=report)
     finally:
@@ -216,14 +224,16 @@ def _colorize_each(
                 reason = _reason(error, is_starting=share is None)
                 if share is None:
                     failed_starts += 1
-                    if failed_starts == _TRIES:
+                    if failed_starts >= _TRIES and not running and not idle:
                         message = f"--engine ray: workers cannot start ({reason})"
                         raise ColorizeError(message) from error
                 else:
                     again, results = _again(share, reason)
                     shares.extend(again)
                 if isinstance(error, RayActorError):
-                    start()
+                    # On a machine where workers cannot start each try fails at once.
+                    if share is not None or failed_starts < _TRIES:
+                        start()
                 else:
                     idle.append(worker)
             else:

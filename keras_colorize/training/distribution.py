@@ -3,10 +3,12 @@
 import hashlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,6 +25,9 @@ Figures = dict[str, tf.Tensor]
 
 _OTHER_SEEDS = 1_000_003
 """Replicas start their random numbers this far apart."""
+
+_SEEN_WITHIN = 60
+"""Seconds until a new file shows on the other machines: as long as NFS remembers its absence."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +152,22 @@ def _join(cluster: Cluster) -> Distribution:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lets Ctrl-C end a wait inside of TensorFlow, which Python's own handler does not."""
+    """Lets SIGINT and SIGTERM end a wait inside of TensorFlow, where no handler of Python runs.
+
+    While workers join, SIGINT alone does: TensorFlow (2.21) then catches SIGTERM itself.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in handlers.items():
+        if callable(handler):
+            signal.signal(number, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -202,7 +214,8 @@ def require_same(distribution: Distribution, facts: Mapping[str, bytes]) -> None
     def gather() -> tf.Tensor:
         return strategy.gather(strategy.run(tf.identity, args=(mine[None],)), axis=0)
 
-    gathered = gather().numpy()
+    with _interruptible():
+        gathered = gather().numpy()
     different = [
         name for index, name in enumerate(facts) if np.any(gathered[:, index] != gathered[0, index])
     ]
@@ -211,6 +224,21 @@ def require_same(distribution: Distribution, facts: Mapping[str, bytes]) -> None
             f"workers do not agree on {' and '.join(different)}; all need the same command, the "
             "same images, and the run's folder on a disk that they share"
         )
+
+
+def require_shared(distribution: Distribution, file: Path) -> None:
+    """Fails on all workers if they do not all see a file that the chief has written by now.
+
+    Raises:
+        ColorizeError: saying that the run's folder is not shared.
+    """
+    if distribution.cluster is None:
+        return
+    require_same(distribution, {"": b""})  # The chief is here, too.
+    deadline = time.monotonic() + _SEEN_WITHIN
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    require_same(distribution, {"the run's folder": bytes([file.exists()])})
 
 
 def wait_for_all(distribution: Distribution) -> None:

@@ -1,6 +1,5 @@
 """Runs Keras's `fit` from the start, or from where it stopped."""
 
-import hashlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +29,6 @@ from keras_colorize.training.distribution import (
     Distribution,
     Replicas,
     describe,
-    require_same,
     wait_for_all,
 )
 from keras_colorize.training.environment import write_environment
@@ -94,8 +92,6 @@ def train(
     batches = len(whole_epoch) // (distribution.local if distribution else 1)
     progress = Progress(training.fingerprint)
     means: list[tuple[keras.Variable, np.ndarray]] = []
-    if distribution:
-        _require_agreement(training, run, distribution)
     if run.state_file.exists():
         progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
@@ -195,16 +191,6 @@ class _Around(keras.callbacks.CallbackList):
     def end(self) -> None:
         """Calls the callbacks as the training has ended."""
         super().on_train_end()
-
-
-def _require_agreement(training: Training, run: Run, distribution: Distribution) -> None:
-    """Fails for all workers if they would not train the same."""
-    state = b""
-    if run.state_file.exists():
-        with run.state_file.open("rb") as file:
-            state = hashlib.file_digest(file, "blake2b").digest()
-    facts = {"recipe": run.recipe.to_toml().encode(), "images": training.fingerprint.encode()}
-    require_same(distribution, {**facts, "state": state})
 
 
 def _resume(training: Training, run: Run) -> Progress:

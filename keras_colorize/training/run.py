@@ -4,6 +4,7 @@ Loads no TensorFlow: a run is refused, or known to be finished, before the slow 
 """
 
 import csv
+import hashlib
 import html
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.files import locked, whole_file, write_text
+from keras_colorize.files import locked, temporary_folder, whole_file, write_text
 from keras_colorize.recipe import Recipe, load_recipe
 from keras_colorize.tables import BEST_BY
 
@@ -204,6 +205,11 @@ class Run:
         """Where the generator called `name` is, or will be."""
         return self.path / "models" / f"{name}.keras"
 
+    def state_digest(self) -> bytes:
+        """Hash of the state, which exists."""
+        with self.state_file.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+
     def write_recipe(self) -> None:
         """Writes recipe.toml anew if the number of epochs has changed."""
         if self.recipe.differences(load_recipe(self.recipe_file)):
@@ -246,13 +252,16 @@ def run_of_a_worker(path: Path, recipe: Recipe) -> Iterator[Run]:
 
     For workers that train a run that another one, the chief, writes.
     """
-    with TemporaryDirectory(prefix="keras_colorize-") as folder:
+    with temporary_folder() as folder:
         run = Run.open(Path(folder) / path.name, recipe)
         state = Path(path) / run.state_file.relative_to(run.path)
         if state.exists():
             run.state_file.parent.mkdir()
             shutil.copyfile(state, run.state_file)
-        yield run
+        try:
+            yield run
+        except ColorizeError as error:
+            raise ColorizeError(str(error).replace(str(run.path), str(path))) from error
 
 
 def _require_folder(path: Path) -> None:

@@ -236,6 +236,32 @@ def test_workers_that_cannot_start_end_the_call(cluster, folder, tmp_path):
         )
 
 
+def load_once(folder, threads):
+    """As on two machines, one of which cannot load the network."""
+    try:
+        (folder / "loads").mkdir()
+    except FileExistsError:
+        (folder / f"failed-{os.getpid()}").touch()
+        raise RuntimeError("no network here") from None
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("failed-*"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    return OnnxNetwork(MODELS[DEFAULT].onnx, threads)
+
+
+def test_workers_that_start_do_the_work_of_those_that_cannot(cluster, by_value, paint, tmp_path):
+    many(tmp_path / "in", paint, 4)
+    summary = ray_engine.colorize_files(
+        plan([tmp_path / "in"], tmp_path / "out"),
+        functools.partial(load_once, tmp_path),
+        Options(),
+        workers=2,
+    )
+    assert len(list(tmp_path.glob("failed-*"))) == 3
+    assert (len(summary.done), summary.failed) == (4, [])
+
+
 def test_a_failure_of_no_single_image_ends_the_call(cluster, by_value, folder, tmp_path):
     with pytest.raises(ColorizeError, match=r"^the model predicts values that are not finite"):
         ray_engine.colorize_files(
@@ -281,6 +307,16 @@ def test_files_at_addresses(cluster, s3, store, folder, tmp_path):
     assert len(summary.skipped) == 4
 
 
+def test_addresses_need_no_folder_on_the_workers_machine(
+    cluster, s3, store, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/missing"))
+    summary = colorize_files(f"{s3}/in/gray.png", f"{s3}/alone", **ONE_WORKER)
+    assert [str(path) for path in summary.done] == [f"{s3}/alone/gray.png"]
+    with pytest.raises(ColorizeError, match=r"workers cannot start .*/missing"):
+        colorize_files(folder / "gray.png", tmp_path / "out", **ONE_WORKER)
+
+
 def test_files_go_from_addresses_to_folders(cluster, s3, store, folder, tmp_path):
     warned = pytest.warns(UserWarning, match=r"^s3://bucket/half\.jpg: .*; what can be read")
     whole = (folder / "deep/photo.jpg").read_bytes()
@@ -308,6 +344,16 @@ def test_a_store_that_takes_no_files(s3, folder):
     assert result.failure.startswith(f"{folder}/gray.png: {target}: cannot be written (")
     assert notes == []
     assert not s3fs.S3FileSystem().exists("no-such-bucket")  # It was not made, either.
+
+
+def test_errors_name_the_address_and_not_its_copy(s3, store):
+    def colorize(here):
+        ((result, source),) = here.items()
+        raise ColorizeError(f"{source} and {result}: the disk is full")
+
+    source, target = place(f"{s3}/in/gray.png"), place(f"{s3}/out/gray.png")
+    with pytest.raises(ColorizeError, match=f"^{source} and {target}: the disk is full$"):
+        colorize_copies({target: source}, colorize)
 
 
 @pytest.mark.parametrize(

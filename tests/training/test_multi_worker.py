@@ -16,15 +16,22 @@ import pytest
 from keras_colorize import Run
 
 FIT = """
-import os, sys
+import json, os, signal, sys, time
 import keras, numpy as np
 import keras_colorize
+from keras_colorize import build
+from keras_colorize.training import distribution
 
 class Weights(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         np.savez(sys.argv[3], *[v.numpy() for v in self.model.generator.weights])
 
 _, name, runs, weights, *overrides = sys.argv
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+if name == "slow" and json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 1:
+    build.cache_images = lambda *arguments: time.sleep(3600)
+if name == "apart":
+    distribution._SEEN_WITHIN = 0
 try:
     keras_colorize.fit(
         "paintings_cnn", name=name, runs=runs, overrides=overrides, callbacks=[Weights()], verbose=2
@@ -52,8 +59,10 @@ def _leave_no_process() -> Iterator[None]:
         process.communicate()
 
 
-def start(runs: Path, name: str, *settings: Sequence[str]) -> list[subprocess.Popen]:
-    """Both workers; each may have settings of its own."""
+def start(
+    runs: Path, name: str, *settings: Sequence[str], folders: Sequence[str] = ("", "")
+) -> list[subprocess.Popen]:
+    """Both workers; each may have settings of its own, and a folder of runs."""
     with socket.create_server(("localhost", 0)) as one, socket.create_server(("", 0)) as other:
         addresses = [f"localhost:{server.getsockname()[1]}" for server in (one, other)]
     workers = []
@@ -63,7 +72,7 @@ def start(runs: Path, name: str, *settings: Sequence[str]) -> list[subprocess.Po
         weights = runs / f"{name}_{index}.npz"
         workers.append(
             subprocess.Popen(
-                [sys.executable, "-c", FIT, name, runs, weights, *overrides],
+                [sys.executable, "-c", FIT, name, runs / folders[index], weights, *overrides],
                 env={**os.environ, "TF_CONFIG": json.dumps(task)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -169,9 +178,48 @@ def test_killed_workers_end_with_the_same_weights(whole: Path) -> None:
     assert rows[0] == rows[1]
 
 
+def last_lines(workers: list[subprocess.Popen]) -> list[str]:
+    """Of workers that shall end with an error."""
+    errors = [worker.communicate(timeout=DEADLINE)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [1, 1], errors
+    return [text.splitlines()[-1] for text in errors]
+
+
 @pytest.mark.slow
 def test_workers_that_do_not_agree_end_with_one_line(tmp_path: Path) -> None:
-    for worker in start(tmp_path, "different", [], ["training.seed=1"]):
-        _, errors = worker.communicate(timeout=DEADLINE)
-        assert worker.returncode == 1
-        assert errors.splitlines()[-1].startswith("workers do not agree on recipe; all need")
+    """Building networks of different shapes would hang."""
+    workers = start(tmp_path, "different", [], ["generator.filters=3"])
+    for line in last_lines(workers):
+        assert line.startswith("workers do not agree on recipe; all need")
+    assert not (tmp_path / "different").exists()
+
+
+@pytest.mark.slow
+def test_workers_without_a_shared_folder_end_before_they_train(tmp_path: Path) -> None:
+    for line in last_lines(start(tmp_path, "apart", folders=("one", "other"))):
+        assert line.startswith("workers do not agree on the run's folder; all need")
+    assert not (tmp_path / "one" / "apart" / "history.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "line", "number"),
+    [
+        ("alone", "joins", signal.SIGINT),
+        ("slow", "Lab of", signal.SIGINT),
+        ("slow", "Lab of", signal.SIGTERM),
+    ],
+)
+def test_signals_end_a_worker_that_waits_for_another(
+    tmp_path: Path, name: str, line: str, number: signal.Signals
+) -> None:
+    """For one that has not started, or one that still reads its images."""
+    chief, worker = start(tmp_path, name)
+    if name == "alone":
+        worker.kill()
+    while line not in (printed := chief.stdout.readline()):
+        assert printed, chief.stderr.read()
+    time.sleep(1)  # Now it waits inside of TensorFlow.
+    chief.send_signal(number)
+    assert chief.wait(timeout=30) in (130, -number)
+    worker.kill()

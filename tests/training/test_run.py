@@ -11,7 +11,7 @@ import pytest
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import RecipeError, load_recipe
 from keras_colorize.training import environment
-from keras_colorize.training.run import Run
+from keras_colorize.training.run import Run, run_of_a_worker
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_models(run):
 
 LOCK = """
 import sys, time
-from keras_colorize.training.run import Run
+from keras_colorize.training.run import Run, run_of_a_worker
 with Run(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(60)
@@ -257,8 +257,16 @@ def test_the_lock_ends_with_its_block(run):
 def test_loads_no_tensorflow(run):
     script = """
 import sys
-from keras_colorize.training.run import Run
+from keras_colorize.training.run import Run, run_of_a_worker
 Run(sys.argv[1]).is_finished
 assert not {"tensorflow", "keras"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", script, str(run.path)], check=True)
+
+
+def test_errors_of_a_worker_name_the_run_and_not_its_temporary_folder(tmp_path, recipe):
+    path = tmp_path / "mine"
+    error = pytest.raises(ColorizeError, match=f"^{path}/checkpoints/state.npz: damaged$")
+    with error, run_of_a_worker(path, recipe) as run:
+        raise ColorizeError(f"{run.state_file}: damaged")
+    assert not run.path.exists()
