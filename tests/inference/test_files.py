@@ -1,3 +1,4 @@
+import itertools
 import threading
 import weakref
 from pathlib import Path
@@ -159,11 +160,11 @@ def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
     charge = budget.memory(folder / "a.png", Path("a.jpg"), 1)
     monkeypatch.setattr(files, "BUDGET", 2 * charge)
     monkeypatch.setattr(files, "SMALLEST", 100)
-    held, sums = {}, []
+    held, sums, numbers = {}, [], itertools.count()  # Several threads read.
 
     def watched_read(path, pages, **options):
         picture = read_image(path, **options)
-        number = len(sums)
+        number = next(numbers)
         held[number] = budget.memory(path, Path("a.jpg"), 1)
         weakref.finalize(picture.rgb, held.pop, number)
         sums.append(sum(list(held.values())))

@@ -252,7 +252,7 @@ class TestCallbacks:
         plateau = keras.callbacks.ReduceLROnPlateau()
         for callback, message in [
             (plateau, 'ReduceLROnPlateau sets .*schedule.shape = "constant"'),
-            (print, r"must be Keras callbacks \(got builtin_function_or_method\)"),
+            (len, r"must be Keras callbacks \(got builtin_function_or_method\)"),
         ]:
             with pytest.raises(ColorizeError, match=message):
                 fit("refused", callbacks=[callback])
