@@ -11,12 +11,12 @@ def serve(models: Sequence[str], host: str, port: int, max_megabytes: int) -> No
 
     Args:
         models: to choose from, the first by default; as for `offered_models`.
-        host: address to listen at.
+        host: address to listen on.
         port: 0 for any that is free.
         max_megabytes: of an upload.
 
     Raises:
-        ColorizeError: there is no such model, nothing can listen at this address, or the extra
+        ColorizeError: there is no such model, nothing can listen on this address, or the extra
             demo is not installed.
     """
     if importlib.util.find_spec("gradio") is None:

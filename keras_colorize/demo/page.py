@@ -66,17 +66,7 @@ _DOWNLOAD = """(file) => {
 
 
 def serve(models: Sequence[str], host: str, port: int, max_megabytes: int) -> None:
-    """Serves the page until the process is interrupted.
-
-    Args:
-        models: to choose from, the first by default; as for `offered_models`.
-        host: address to listen at.
-        port: 0 for any that is free.
-        max_megabytes: of an upload.
-
-    Raises:
-        ColorizeError: there is no such model, or nothing can listen at this address.
-    """
+    """As `keras_colorize.demo.serve`, where Gradio is installed."""
     offered = offered_models(models)
     listener = _listen(host, port)
     with listener, tempfile.TemporaryDirectory(prefix="keras-colorize-") as folder:

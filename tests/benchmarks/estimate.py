@@ -24,18 +24,18 @@ keras_colorize.fit(name, epochs=int(epochs), runs=runs, verbose=0)
 
 
 def measure(options: Options) -> list[Row]:
-    """Ratios of what the training took to what was foretold, each in a process of its own."""
+    """Ratios of what the training took to what was estimated, each in a process of its own."""
     seconds, mebibytes = [], []
     for _ in range(options.rounds):
         command = [sys.executable, "-c", ESTIMATE, RECIPE, EPOCHS]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        foretold = json.loads(done.stdout)
+        estimated = json.loads(done.stdout)
         with tempfile.TemporaryDirectory() as runs:
             peak = peak_memory(FIT, RECIPE, EPOCHS, runs)
             took = sum(row["seconds"] for row in Run(Path(runs, RECIPE)).history)
-        seconds.append(took / foretold["seconds"])
-        mebibytes.append(peak / foretold["mebibytes"])
+        seconds.append(took / estimated["seconds"])
+        mebibytes.append(peak / estimated["mebibytes"])
     return [
-        Row(f"{what} of {RECIPE}, {EPOCHS} epochs : foretold", statistics.median(ratios), "x")
+        Row(f"{what} of {RECIPE}, {EPOCHS} epochs : estimated", statistics.median(ratios), "x")
         for what, ratios in (("seconds", seconds), ("memory", mebibytes))
     ]
