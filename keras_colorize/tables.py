@@ -203,7 +203,18 @@ class EfficientNet(Table):
         description="Temperature of the ab classes; below 1 likely colors count more: more vivid.",
     )
     vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = Field(
-        default=1.0, description="Factor on the chroma of the vivid head."
+        default=1.0, description="Factor on the chroma of the ab classes."
+    )
+    vivid_regression: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.0, description="Share of the regression in the vivid colors; the rest: classes."
+    )
+    vivid_contrast: Annotated[float, Field(gt=0.0, le=3.0)] = Field(
+        default=1.0,
+        description="Exponent on chroma in the vivid colors; above 1 strong colors gain most.",
+    )
+    vivid_pivot: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
+        default=16.0,
+        description="Chroma that `vivid_contrast` leaves as it is, in units of a and b.",
     )
     vividness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.0, description="The saved model's default: 0 faithful, 1 vivid."

@@ -9,6 +9,8 @@ from skimage.color import rgb2lab
 
 import keras_colorize
 from keras_colorize import pretrained
+from keras_colorize.generators import resolve
+from keras_colorize.models import efficientnet_generator
 from keras_colorize.models.predict import has_vividness, vividness
 from keras_colorize.recipe import load_recipe, recipe_paths
 
@@ -38,6 +40,17 @@ class TestEveryModel:
         assert generator.input_shape == (None, None, None, 1)
         assert has_vividness(generator)
         assert 0 <= vividness(generator) <= 1
+
+
+    def test_its_weights_start_a_training(self, name):
+        """A new network of its recipe, with its weights, computes the same."""
+        arguments = load_recipe(recipe_paths()[name]).generator.model_dump(exclude={"network"})
+        network = efficientnet_generator(**arguments | {"encoder_weights": "none"})
+        resolve(name).copy_weights(network)
+        lightness = np.random.default_rng(0).uniform(-1, 1, (1, 64, 96, 1)).astype("float32")
+        expected = keras_colorize.load(name)(lightness)
+        assert np.ptp(expected) > 0.05
+        np.testing.assert_allclose(network(lightness), expected, atol=1e-5)
 
 
 def test_a_damaged_file_is_told(tmp_path, monkeypatch):

@@ -71,6 +71,36 @@ class Enlarge(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
+class ChromaContrast(keras.layers.Layer):
+    """Makes strong colors stronger and weak ones weaker; the hue stays.
+
+    Chroma c becomes `pivot * (c / pivot) ** contrast`.
+
+    Args:
+        contrast: exponent, above 0; 1 changes nothing.
+        pivot: the chroma that stays as it is, normalized as ab, above 0.
+
+    Shapes: normalized ab (..., 2) -> (..., 2).
+    """
+
+    def __init__(self, contrast: float, pivot: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.contrast = contrast
+        self.pivot = pivot
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Scales ab; in operations of Keras, of which `models.plain` makes a model."""
+        squares = keras.ops.sum(keras.ops.square(inputs), axis=-1, keepdims=True)
+        # The root of the square; its gradient is finite at gray, too.
+        chroma = keras.ops.sqrt(squares + 1e-12)
+        return inputs * keras.ops.power(chroma / self.pivot, self.contrast - 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {**super().get_config(), "contrast": self.contrast, "pivot": self.pivot}
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization over the channels of (N, H, W, C), in TensorFlow's fused kernel.
 

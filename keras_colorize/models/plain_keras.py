@@ -71,6 +71,12 @@ def _enlarge(layer: layers.Enlarge) -> keras.Model:
     return model
 
 
+def _contrast(layer: layers.ChromaContrast) -> keras.Model:
+    """Keras's operations, called one by one."""
+    inputs = keras.Input(layer.input.shape[1:])
+    return keras.Model(inputs, layer.call(inputs), name=layer.name)
+
+
 def _resize(layer: layers.AlignedResize) -> keras.Model:
     """Bilinear resize of a known size: each side in turn becomes the channels of a convolution."""
 
@@ -108,5 +114,6 @@ _SAME: dict[type, type[keras.layers.Layer]] = {
 
 _COMPOSED: dict[type, Callable[..., keras.Model]] = {
     layers.AlignedResize: _resize,
+    layers.ChromaContrast: _contrast,
     layers.Enlarge: _enlarge,
 }

@@ -12,7 +12,8 @@ def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
     """Copies all weights, matched by name and shape; image sizes may differ.
 
     Args:
-        source: a functional model.
+        source: a functional model; what it has besides and is not trained is left out, as the
+            constants of `models.plain`.
         target: changed in place.
         name: of the source, for messages.
 
@@ -22,7 +23,7 @@ def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
     theirs, mine = _weights(source), _weights(target)
     if missing := sorted(mine.keys() - theirs.keys()):
         raise ColorizeError(f"{name}: is another network: has no {_first(missing)}")
-    if unknown := sorted(theirs.keys() - mine.keys()):
+    if unknown := sorted(path for path in theirs.keys() - mine.keys() if theirs[path].trainable):
         raise ColorizeError(f"{name}: is another network: has {_first(unknown)} besides")
     for path, weight in mine.items():
         if theirs[path].shape != weight.shape:

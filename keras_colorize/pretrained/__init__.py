@@ -69,8 +69,8 @@ MODELS = {
     for model in (
         PretrainedModel(
             name="paintings_and_photos",
-            sha256="ca4f6c31846db3569871308554c649c06f9724f950c8cd07d627e4b40ddd3948",
-            onnx_sha256="770aeae77e5faa146272999a15f365859694c5a6df25fc279ce6b8809697b62f",
+            sha256="d7f813e13b58659ea874b897df3fe248dfc2f125f3d083e744365e10539205e6",
+            onnx_sha256="b7a90ceaae01531f4514d813f824044c6043bdca1303638aa5f21e64f029d3f3",
             summary="Paintings and photographs, any size",
             scores=(
                 "CIEDE2000 / gray's at vividness 0: paintings by unseen artists 0.751, "

@@ -7,6 +7,7 @@ from keras_colorize.models.layers import (
     MATMUL_MAX_SIDE,
     AlignedResize,
     BatchNormalization,
+    ChromaContrast,
     Conv2D,
     Conv2DTranspose,
     SpectralConv2D,
@@ -247,3 +248,19 @@ class TestSpectralConv2D:
         assert layer(tf.ones((1, 3, 3, 2)), training=True).dtype == tf.bfloat16
         assert layer.u.dtype == layer.v.dtype == "float32"
         assert np.linalg.norm(layer.u.numpy()) == pytest.approx(1.0, rel=1e-6)
+
+
+class TestChromaContrast:
+    def test_keeps_the_pivot_and_the_hue(self):
+        ab = np.float32([[0.1, 0.0], [0.0, -0.2], [-0.03, 0.04]])
+        expected = [[0.1, 0.0], [0.0, -0.4], [-0.015, 0.02]]
+        np.testing.assert_allclose(ChromaContrast(2.0, 0.1)(ab), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("contrast", [0.5, 1.5])
+    def test_gray_stays_gray_and_has_a_gradient(self, contrast):
+        gray = tf.zeros((1, 2))
+        with tf.GradientTape() as tape:
+            tape.watch(gray)
+            ab = ChromaContrast(contrast, 0.1)(gray)
+        np.testing.assert_array_equal(ab, 0)
+        assert np.isfinite(tape.gradient(ab, gray)).all()

@@ -10,7 +10,7 @@ import pytest
 
 import keras_colorize
 from keras_colorize.models import plain, unet_generator
-from keras_colorize.models.layers import AlignedResize, Enlarge
+from keras_colorize.models.layers import AlignedResize, ChromaContrast, Enlarge
 from keras_colorize.models.predict import both_ends, vividness
 
 
@@ -78,9 +78,11 @@ def test_vividness_can_still_be_set(shipped, saved):
         (Enlarge(3), (None, None, 1)),
         (Enlarge(4), (None, None, 2)),
         (AlignedResize(35), (5, 9, 3)),
+        (ChromaContrast(1.5, 0.125), (None, None, 2)),
+        (ChromaContrast(0.7, 0.125), (5, 9, 2)),
     ],
 )
-def test_resizing(layer, shape):
+def test_our_own_layers(layer, shape):
     inputs = keras.Input(shape)
     model = keras.Model(inputs, layer(inputs))
     for height, width in ((5, 9), (1, 1)):

@@ -11,8 +11,9 @@ from keras_colorize.models.efficientnet.encoder import (
     find_imagenet_weights,
     load_imagenet_weights,
 )
-from keras_colorize.models.layers import BatchNormalization
+from keras_colorize.models.layers import BatchNormalization, ChromaContrast
 from keras_colorize.models.predict import blend_ends
+from keras_colorize.srgb import AB_SCALE
 
 OUTPUT_STRIDE = 4
 """Both heads predict at this stride; ab is then enlarged bilinearly."""
@@ -25,14 +26,18 @@ def efficientnet_generator(
     decoder_filters: Sequence[int] = (192, 128, 64, 64),
     temperature: float = 0.5,
     vivid_chroma: float = 1.0,
+    vivid_regression: float = 0.0,
+    vivid_contrast: float = 1.0,
+    vivid_pivot: float = 16.0,
     vividness: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """Builds the generator: 3.5 M parameters, 2.9 M of them in the encoder.
 
-    Two heads share one decoder. The faithful one is a regression of ab. The vivid one gives each
-    cell of the ab plane a probability; its color is the mean of the distribution after the
-    logits are divided by `temperature`. `vividness` blends the two; see `models.predict`.
+    Two heads share one decoder. One is a regression of ab: the faithful colors. The other gives
+    each cell of the ab plane a probability; its color is the mean of the distribution after the
+    logits are divided by `temperature`. It is blended with the regression, and gets contrast of
+    chroma, if so set: the vivid colors. `vividness` blends the two; see `models.predict`.
 
     Args:
         encoder_weights: "imagenet", from the package that `keras-colorize[pretrained]` installs,
@@ -40,7 +45,10 @@ def efficientnet_generator(
         frozen_stages: stages of the encoder, from the first on, that are not trained; 0..7.
         decoder_filters: channels at strides 32, 16, 8 and 4.
         temperature: above 0; below 1 prefers likely colors, which is more vivid.
-        vivid_chroma: factor on the chroma of the vivid head, above 0.
+        vivid_chroma: factor on the chroma of the classes, above 0.
+        vivid_regression: share of the regression in the vivid colors, 0..1.
+        vivid_contrast: exponent of `ChromaContrast` on the vivid colors, above 0; 1 for none.
+        vivid_pivot: its pivot, in units of a and b.
         vividness: 0 for the faithful head alone, 1 for the vivid one.
         seed: of the initial weights.
 
@@ -89,6 +97,19 @@ def efficientnet_generator(
         dtype="float32",
         name="vivid_ab",
     )(probabilities)
+    # Not even an idle layer where they are not set: runs of earlier versions resume.
+    if vivid_regression:
+        shares = zip(
+            (faithful_ab, vivid_ab), (vivid_regression, 1.0 - vivid_regression), strict=True
+        )
+        vivid_ab = keras.layers.Add(dtype="float32", name="vivid_blend")(
+            [keras.layers.Rescaling(share, dtype="float32")(ab) for ab, share in shares]
+        )
+    if vivid_contrast != 1.0:
+        contrast = ChromaContrast(
+            vivid_contrast, vivid_pivot / AB_SCALE, dtype="float32", name="vivid_contrast"
+        )
+        vivid_ab = contrast(vivid_ab)
     ends = keras.layers.Concatenate(dtype="float32", name="ends")([faithful_ab, vivid_ab])
     ab = blend_ends(ends, vividness, OUTPUT_STRIDE)
 

@@ -7,6 +7,7 @@ from keras_colorize.models.efficientnet.ab_classes import class_centers
 from keras_colorize.models.efficientnet.encoder import encoder_layers
 from keras_colorize.models.efficientnet.generator import Heads
 from keras_colorize.models.predict import both_ends, set_vividness, vividness
+from keras_colorize.models.transfer import copy_weights
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,33 @@ def test_ends_are_the_regression_and_the_annealed_mean(generator, lightness) -> 
     assert ends.shape == (2, 16, 24, 4)
     np.testing.assert_allclose(ends[..., :2], faithful_ab, atol=1e-5)
     np.testing.assert_allclose(ends[..., 2:], vivid_ab, atol=1e-5)
+
+
+def test_vivid_colors_take_from_the_regression_and_gain_contrast(generator, lightness) -> None:
+    model = efficientnet_generator(
+        encoder_weights="none",
+        decoder_filters=(8, 8, 8, 8),
+        temperature=0.5,
+        vivid_chroma=1.25,
+        vivid_regression=0.25,
+        vivid_contrast=1.5,
+        vivid_pivot=8.0,
+    )
+    copy_weights(generator, model, "generator")
+    faithful_ab, class_ab = np.split(both_ends(generator)(lightness).numpy(), 2, axis=-1)
+    blend = 0.25 * faithful_ab + 0.75 * class_ab
+    chroma = 127 * np.linalg.norm(blend, axis=-1, keepdims=True)
+    ends = both_ends(model)(lightness).numpy()
+    np.testing.assert_allclose(ends[..., :2], faithful_ab, atol=1e-6)
+    np.testing.assert_allclose(ends[..., 2:], blend * np.sqrt(chroma / 8), atol=1e-6)
+
+
+def test_without_vivid_settings_there_are_the_layers_of_earlier_runs(generator) -> None:
+    """A run's state is in the order of its layers."""
+    names = [layer.name for layer in generator.layers]
+    last = names[names.index("decoder_stride4_activation") + 1 :]
+    heads = "class_logits annealed class_probabilities faithful_ab vivid_ab ends vividness ab"
+    assert last == heads.split()
 
 
 def test_vividness_blends_the_ends(generator, lightness) -> None:
