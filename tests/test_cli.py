@@ -180,6 +180,22 @@ def test_validate_loads_no_tensorflow(call):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "end"),
+    [
+        (["colorize", "x" * 4000, "-o", "out"], "(File name too long)"),
+        (["colorize", "a", "-o", "b", "--background", "x" * 4000], "xxx)"),
+        (["fit", "x" * 4000], "File name too long"),
+    ],
+)
+def test_long_values_are_cut(call, arguments, end):
+    code, output, log = call(*arguments)
+    assert (code, output) == (1, "")
+    assert log.count("\n") == 1
+    assert len(log) < 1600
+    assert log.rstrip().endswith(end)
+
+
+@pytest.mark.parametrize(
     "arguments", [["--debug", "validate", "nothing"], ["validate", "nothing", "--debug"]]
 )
 def test_debug_shows_the_traceback(call, arguments):
