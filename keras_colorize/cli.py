@@ -369,8 +369,9 @@ def colorize(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     inputs = inputs or []
     if files_from is not None:
-        text = files_from.read_text(encoding="utf-8", errors="surrogateescape")
-        inputs += filter(None, text.splitlines())
+        from keras_colorize.inference.streams import read_lines
+
+        inputs += read_lines(files_from)
     if not inputs:
         raise typer.BadParameter("name an image or a folder")
     summary = api.colorize_files(

@@ -200,6 +200,8 @@ def _find(recipe: str | Path) -> Path:
 
 def _read(path: Path) -> str:
     try:
+        if path.is_fifo() or path.is_char_device():  # Reading it might never end.
+            raise RecipeError(f"{path}: a pipe or device, not a file")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}") from None

@@ -23,11 +23,14 @@ MAX_MEMORY = 1_400_000_000
 """Images that take more bytes at work are refused, mostly."""
 
 # Beside the compressed file.
-_READING = {"WEBP": 25, "BMP": 11, "GIF": 12, "AVIF": 17, "HEIF": 16, "JXL": 18}
-# Beside the pixels; of PNG, TIFF and BMP in shares of these.
-_WRITING = {"WEBP": 34, "GIF": 44, "JPEG2000": 24, "AVIF": 53, "HEIF": 64, "JXL": 18, "JPEG": 5}
+_READING = {"WEBP": 25, "BMP": 13, "GIF": 12, "AVIF": 17, "HEIF": 16, "JXL": 18}
+# Beside the pixels; of PNG and TIFF in shares of these.
+_WRITING = {
+    **{"JPEG": 5, "WEBP": 34, "BMP": 17, "GIF": 44},
+    **{"JPEG2000": 24, "AVIF": 53, "HEIF": 64, "JXL": 18},
+}
 _WRITING_TILE = {"JPEG2000": 40, "JXL": 90}  # Besides, of each pixel of a tile.
-_WRITING_SHARE = {"PNG": 3.0, "TIFF": 2.8, "BMP": 4.0}
+_WRITING_SHARE = {"PNG": 3.0, "TIFF": 2.8}
 
 _PNG_HEADER, _PNG_ALPHA, _PNG_PALETTE = 26, 4, 3  # Length, and color types.
 
