@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,7 +49,7 @@ def fit(
     *,
     name: str | None = None,
     runs: str | Path = "runs",
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     epochs: int | None = None,
     data: "GivenImages | None" = None,
     initial_weights: "Model | None" = None,
@@ -62,7 +62,7 @@ def fit(
         recipe: the name of an installed recipe, the path of a TOML file, or a `Recipe`.
         name: of the run; by default the recipe's.
         runs: the folder that holds runs.
-        overrides: `table.key=VALUE` each, as `--set` on the command line.
+        overrides: `table.key=VALUE`, one or several, as `--set` on the command line.
         epochs: as `training.epochs=N` in `overrides`. A run is continued, finished or not, when
             this grows; its weights are those of a run that had so many epochs from the start. With
             `schedule.shape = "cosine"` they are not: from here on the learning rate follows the
@@ -164,7 +164,7 @@ def estimate(
     *,
     name: str | None = None,
     runs: str | Path = "runs",
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     epochs: int | None = None,
     data: "GivenImages | None" = None,
     initial_weights: "Model | None" = None,
@@ -178,7 +178,7 @@ def estimate(
         recipe: as for `fit`, like all others.
         name: of the run, which is resumed if it is there.
         runs: the folder that holds runs.
-        overrides: `table.key=VALUE` each.
+        overrides: as for `fit`.
         epochs: as `training.epochs=N`.
         data: images to use instead of those that the recipe names.
         initial_weights: a model whose generator's weights to start from.
@@ -215,7 +215,7 @@ def estimate(
 
 def cache_images(
     recipe: str | Path | Recipe,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> "CachedImages":
@@ -290,7 +290,7 @@ def evaluate(
 
 
 def compare(
-    models: "Sequence[Model]",
+    models: "Model | Sequence[Model]",
     data: str | Path | None = None,
     *,
     output: str | Path | None = None,
@@ -299,7 +299,7 @@ def compare(
     """Evaluates models side by side on the same images, with a gray baseline.
 
     Args:
-        models: what `load` takes, each.
+        models: what `load` takes, one or several.
         data: a folder; its `test/` if it has one, else all images in it. By default the test
             images of the models' runs, which those were not trained on.
         output: a folder for metrics.json, images.csv and the image grids; None writes nothing.
@@ -316,6 +316,7 @@ def compare(
     Warns:
         UserWarning: `data` is a folder that a run took its training images from.
     """
+    models = _listed(models)
     if not models:
         raise ColorizeError("no model to evaluate; name one or more")
     if size is not None and size < 1:
@@ -391,7 +392,7 @@ def colorize(
 
 
 def colorize_files(
-    inputs: str | Path | Sequence[str | Path],
+    inputs: str | Path | Iterable[str | Path],
     output: str | Path | None = None,
     model: "Model | None" = None,
     *,
@@ -464,7 +465,10 @@ def colorize_files(
     from keras_colorize.inference.single import Options, parse_color
     from keras_colorize.inference.streams import has_streams, spooled
 
-    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    given = _listed(inputs)
+    for path in given:
+        if not isinstance(path, str) and not hasattr(path, "parts"):  # As that of an address has.
+            raise ColorizeError(f"inputs: must be paths (got {type(path).__name__})")
     _check_engine(engine, workers, model, device, [*given, output])
     paths = [place(path) for path in given]
     if engine == "ray" and has_streams(paths, output):
@@ -626,6 +630,12 @@ def plot(run: Run | str | Path, output: str | Path | None = None) -> list[Path]:
     return plot_history(rows, Path(output or run.report_folder))
 
 
+def _listed(values: Any) -> list[Any]:
+    """A list of what a caller may give as one value or several."""
+    is_one = isinstance(values, str | bytes) or not isinstance(values, Iterable)
+    return [values] if is_one else list(values)
+
+
 def _check_engine(
     engine: str,
     workers: int | None,
@@ -705,13 +715,13 @@ def _require_unseen(folder: Path, recipes: Mapping[str, Recipe | None]) -> None:
 
 def _requested_recipe(
     recipe: str | Path | Recipe,
-    overrides: Sequence[str],
+    overrides: str | Sequence[str],
     epochs: int | None,
     data: "GivenImages | None",
     initial_weights: "Model | None",
 ) -> Recipe:
     """The recipe with the other arguments of `fit` applied."""
-    overrides = list(overrides)
+    overrides = _listed(overrides)
     if epochs is not None:
         overrides.append(f"training.epochs={epochs}")
     if initial_weights is not None:

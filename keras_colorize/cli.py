@@ -16,6 +16,7 @@ from keras_colorize.exporting.formats import Format
 
 NAME = "keras-colorize"
 BAD_ROWS_SHOWN = 20
+LONGEST_LINE = 1400  # Of a failure; what is cut is in the middle, in a long value.
 Engine = Literal["local", "ray"]
 
 app = Commands(
@@ -368,8 +369,9 @@ def colorize(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     inputs = inputs or []
     if files_from is not None:
-        text = files_from.read_text(encoding="utf-8", errors="surrogateescape")
-        inputs += filter(None, text.splitlines())
+        from keras_colorize.inference.streams import read_lines
+
+        inputs += read_lines(files_from)
     if not inputs:
         raise typer.BadParameter("name an image or a folder")
     summary = api.colorize_files(
@@ -658,7 +660,9 @@ def _fail(message: str, code: int, debug: bool) -> int:
     if sys.stderr.isatty():  # Erases a bar that was cut short, and shows its cursor again.
         typer.echo("\r\x1b[K\x1b[?25h", nl=False, err=True)
     for line in message.splitlines():
-        typer.echo(f"{NAME}: {line}", err=True)
+        is_long = len(line) > LONGEST_LINE
+        half = LONGEST_LINE // 2
+        typer.echo(f"{NAME}: {f'{line[:half]}...{line[-half:]}' if is_long else line}", err=True)
     return code
 
 

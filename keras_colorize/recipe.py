@@ -121,14 +121,14 @@ class Recipe(Table):
         ]
 
 
-def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(recipe: str | Path | Recipe, overrides: str | Sequence[str] = ()) -> Recipe:
     """Loads and checks a recipe.
 
     Args:
         recipe: the name of an installed recipe (see `recipe_paths`), the path of a TOML file, or
             a `Recipe`.
-        overrides: `table.key=VALUE` each, checked as the file is; VALUE is TOML, or else a
-            plain string. A later one wins.
+        overrides: `table.key=VALUE`, one or several, checked as the file is; VALUE is TOML, or
+            else a plain string. A later one wins.
 
     Returns:
         The recipe as it was resolved, defaults included.
@@ -145,7 +145,7 @@ def load_recipe(recipe: str | Path | Recipe, overrides: Sequence[str] = ()) -> R
         tables = _parse(text, source)
     mistakes: list[str] = []
     origins: dict[str, str] = {}
-    for override in overrides:
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         try:
             origins[_apply(override, tables)] = f"--set {shorten(override)}"
         except RecipeError as error:
@@ -200,6 +200,8 @@ def _find(recipe: str | Path) -> Path:
 
 def _read(path: Path) -> str:
     try:
+        if path.is_fifo() or path.is_char_device():  # Reading it might never end.
+            raise RecipeError(f"{path}: a pipe or device, not a file")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}") from None

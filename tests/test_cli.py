@@ -180,6 +180,40 @@ def test_validate_loads_no_tensorflow(call):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["validate", "pipe.toml"], "pipe.toml: a pipe or device, not a file"),
+        (["validate", "zero.toml"], "zero.toml: a pipe or device, not a file"),
+        (["colorize", "-o", "out", "--files-from", "pipe.toml"], "that no program writes to"),
+        (["colorize", "-o", "out", "--files-from", "zero.toml"], "a device or socket, not a file"),
+    ],
+)
+def test_special_files_in_place_of_texts(call, tmp_path, arguments, message):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    code, output, log = call(*arguments)
+    assert (code, output) == (1, "")
+    assert log.count("\n") == 1
+    assert message in log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end"),
+    [
+        (["colorize", "x" * 4000, "-o", "out"], "(File name too long)"),
+        (["colorize", "a", "-o", "b", "--background", "x" * 4000], "xxx)"),
+        (["fit", "x" * 4000], "File name too long"),
+    ],
+)
+def test_long_values_are_cut(call, arguments, end):
+    code, output, log = call(*arguments)
+    assert (code, output) == (1, "")
+    assert log.count("\n") == 1
+    assert len(log) < 1600
+    assert log.rstrip().endswith(end)
+
+
+@pytest.mark.parametrize(
     "arguments", [["--debug", "validate", "nothing"], ["validate", "nothing", "--debug"]]
 )
 def test_debug_shows_the_traceback(call, arguments):

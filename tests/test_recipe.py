@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+import keras_colorize
 import keras_colorize.tables
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import (
@@ -698,3 +699,9 @@ def test_tables_with_the_same_test_images_are_equal_for_testing(source, kept):
         changes += [{"split_by": "folder"}, {"test_share": 0.2}, {"path": "elsewhere"}]
     for change in changes:
         assert data.model_copy(update=change).for_testing(96) != tested
+
+
+def test_a_single_override_needs_no_list(tmp_path):
+    assert load_recipe("quickstart", "training.epochs=3").training.epochs == 3
+    with pytest.raises(RecipeError, match=r"data\.path: no such folder"):
+        keras_colorize.fit("paintings_cnn", runs=tmp_path, overrides="data.path=nowhere")

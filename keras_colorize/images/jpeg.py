@@ -6,7 +6,7 @@ Reference:
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
@@ -45,7 +45,7 @@ class Header:
     precision: int = 8
     frame: int = 0  # Marker of the frame: baseline, progressive, ...
     scan: int = 0  # Where the first scan begins.
-    luma: int = -1  # Key in `huffman` of its first component; -1 if it is not interleaved.
+    luma: int = -1  # Its first component's Huffman table; -1 if it is not interleaved.
     profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
@@ -53,7 +53,6 @@ class Header:
     dpi: tuple[float, float] | None = None
     comment: str = ""
     is_adobe: bool = False
-    huffman: dict[int, bytes] = field(default_factory=dict)  # Class and number -> symbols.
 
     @property
     def is_buffered(self) -> bool:
@@ -109,8 +108,6 @@ def read_header(data: bytes) -> Header:
             header.is_adobe = True
         elif marker == _COMMENT and not header.comment:
             header.comment = _text(body)
-        elif marker == _HUFFMAN_TABLES:
-            header.huffman |= _symbols(body)
         elif marker in _FRAMES and len(body) >= 6:
             header.frame, header.precision, header.components = marker, body[0], body[5]
             header.height, header.width = int.from_bytes(body[1:3]), int.from_bytes(body[3:5])
@@ -205,26 +202,31 @@ def _squeeze(samples: np.ndarray) -> np.ndarray:
     return samples[..., 0] if samples.ndim == 3 and samples.shape[2] == 1 else samples
 
 
-def _symbols(body: bytes) -> dict[int, bytes]:
-    """Class and number of the Huffman tables in a segment -> their symbols, the shortest first."""
-    tables, at = {}, 0
-    while at + 17 <= len(body):
-        count = sum(body[at + 1 : at + 17])
-        tables[body[at]] = body[at + 17 : at + 17 + count]
-        at += 17 + count
-    return tables
-
-
 def _has_zeroed_data(data: bytes, header: Header) -> bool:
     """Whether a part of a baseline scan was overwritten by zeros, as by a bad disk.
 
     Zero bits are the shortest code. Where that is not "end of block", they would mean block after
     block with 63 equal coefficients, which no image has. Where it is, they may be a flat area.
     """
-    symbols = header.huffman.get(header.luma, b"")
-    if header.frame not in _BASELINE or symbols[:1] in (b"", b"\0"):
+    if header.frame not in _BASELINE:
         return False
-    return data.find(_ZEROED, header.scan, data.find(_END, header.scan)) >= 0
+    at = data.find(_ZEROED, header.scan)
+    if at < 0 or data.find(_END, header.scan, at) >= 0:  # Behind the image they mean nothing.
+        return False
+    return _shortest_code(data, header.luma) not in (b"", b"\0")
+
+
+def _shortest_code(data: bytes, number: int) -> bytes:
+    """The symbol, one byte, that a Huffman table gives its shortest code; empty if it has none."""
+    symbol = b""
+    for marker, at, end in _segments(data, 2):
+        # Class and number of each table, how many codes have 1 to 16 bits, and their symbols.
+        while marker == _HUFFMAN_TABLES and at + 17 <= end:
+            count = sum(data[at + 1 : at + 17])
+            if data[at] == number:
+                symbol = data[at + 17 : at + 17 + min(count, 1)]
+            at += 17 + count
+    return symbol
 
 
 def _all_scans_are_there(data: bytes, header: Header) -> bool:

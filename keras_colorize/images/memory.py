@@ -17,15 +17,20 @@ from keras_colorize.images import jpeg2000, pillow, tiff
 from keras_colorize.images.formats import KIND_OF_SUFFIX, MAX_PIXELS, check_size
 from keras_colorize.images.opening import name_of, named_errors
 from keras_colorize.images.reading import jpeg_header, opened
+from keras_colorize.images.writing import TILE
 
 MAX_MEMORY = 1_400_000_000
 """Images that take more bytes at work are refused, mostly."""
 
 # Beside the compressed file.
-_READING = {"WEBP": 25, "BMP": 11, "GIF": 12, "AVIF": 17, "HEIF": 16, "JXL": 18}
-# Beside the pixels; of PNG, TIFF and BMP in shares of these.
-_WRITING = {"WEBP": 34, "GIF": 41, "JPEG2000": 45, "AVIF": 53, "HEIF": 64, "JXL": 64, "JPEG": 5}
-_WRITING_SHARE = {"PNG": 2.8, "TIFF": 2.8, "BMP": 4.0}
+_READING = {"WEBP": 25, "BMP": 13, "GIF": 12, "AVIF": 17, "HEIF": 16, "JXL": 18}
+# Beside the pixels; of PNG and TIFF in shares of these.
+_WRITING = {
+    **{"JPEG": 5, "WEBP": 34, "BMP": 17, "GIF": 44},
+    **{"JPEG2000": 24, "AVIF": 53, "HEIF": 64, "JXL": 18},
+}
+_WRITING_TILE = {"JPEG2000": 40, "JXL": 90}  # Besides, of each pixel of a tile.
+_WRITING_SHARE = {"PNG": 3.0, "TIFF": 2.8}
 
 _PNG_HEADER, _PNG_ALPHA, _PNG_PALETTE = 26, 4, 3  # Length, and color types.
 
@@ -49,7 +54,9 @@ class Needs:
         kind = KIND_OF_SUFFIX.get(suffix.lower(), "")  # Writing will refuse an unknown one.
         if kind in _WRITING_SHARE:
             return round((1 + _WRITING_SHARE[kind]) * self.decoded)
-        return self.decoded + _WRITING.get(kind, 0) * self.pixels
+        rounded = 4 * self.pixels if self.decoded > 4 * self.pixels else 0  # Of 16 bits, to 8.
+        tile = _WRITING_TILE.get(kind, 0) * min(self.pixels, TILE**2)
+        return self.decoded + rounded + _WRITING.get(kind, 0) * self.pixels + tile
 
 
 def needs(source: Path | str | bytes, pages: int = 1) -> Needs:

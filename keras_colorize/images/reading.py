@@ -54,7 +54,8 @@ def read_image(
 
     Args:
         source: path of an image file, or its bytes.
-        page: number of the page or frame, from 0, of a file of several (`count_pages`).
+        page: number of the page or frame, from 0, of a file of several (`count_pages`); for many
+            of them use `read_pages`, as each call reads the file anew.
         allow_damaged: whether to take what can be read of a damaged file.
 
     Returns:

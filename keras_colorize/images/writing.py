@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 95
 
+TILE = 2048
+"""Side, in pixels, of the parts in which JPEG 2000 is encoded, to save memory; libjxl uses the
+same."""
+
 _DEEP = ("PNG", "TIFF")  # They keep 16 bits.
 _LONGEST_SEGMENT = 65533
 _JFIF_END, _JFIF_DENSITY = 20, 13  # Where the first segment ends, and where it has its density.
 _PNG_HEADER_END = 33
+_SLICE = 2**21  # Pixels of HEIC. libde265 refuses slices of more than 16 MiB.
 _BMP_RESOLUTION = 38
-_TILE = 2048  # Of JPEG 2000.
 # The fastest of the settings that compress well: twice as fast as the default, 12 % larger.
 _PNG_LEVEL, _PNG_STRATEGY_FILTERED, _PNG_FILTER_PAETH = 1, 1, 0x80
 
@@ -281,13 +285,15 @@ def _encode_by_pillow(kind: str, pixels: np.ndarray, metadata: Metadata, quality
         options["comment"] = metadata.comment.encode()
     if kind == "AVIF":
         options["subsampling"] = "4:4:4"
-    elif kind == "JPEG2000" and max(pixels.shape) > _TILE:  # Else it takes five times the memory.
-        options["tile_size"] = (_TILE, _TILE)
+    elif kind == "JPEG2000" and max(pixels.shape) > TILE:
+        options["tile_size"] = (TILE, TILE)
     elif kind == "HEIF":
         import pillow_heif
 
         pillow_heif.register_heif_opener()
         options["chroma"] = 444
+        slices = -(-pixels.shape[0] * pixels.shape[1] // _SLICE)
+        options["enc_params"] = {"x265:slices": slices}
     elif kind == "JXL":
         import pillow_jxl  # noqa: F401  Registers the kind.
     stream = io.BytesIO()

@@ -106,6 +106,22 @@ def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Strea
             sys.stdout.buffer.flush()
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file or pipe that are not empty.
+
+    Raises:
+        ColorizeError: no program writes to the pipe, or it is a device.
+        OSError: the file cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="keras-colorize-") as folder:
+        file = path
+        if _is_pipe(path):
+            file = Path(folder, "list")
+            _spool(path, file)
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    return [line for line in text.splitlines() if line]
+
+
 def has_streams(inputs: Sequence[Path], output: str | Path | None) -> bool:
     """Whether an input is a pipe, or the output is standard output."""
     return str(output) == str(STREAM) or any(_is_pipe(path) for path in inputs)

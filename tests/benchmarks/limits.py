@@ -39,6 +39,15 @@ small, large, folder, recolor._STRIP = *sys.argv[1:4], int(sys.argv[4])
 colorize(small, folder)  # Loads what it needs.
 """
 
+# Color noise, which takes the encoders more than what colorizing leaves of it.
+WRITE = """
+import sys
+from pathlib import Path
+from tests.benchmarks.limits import write_noise
+small, large, side, bits, has_alpha = *map(Path, sys.argv[1:3]), *map(int, sys.argv[3:6])
+write_noise(small, 64, bits, has_alpha)
+"""
+
 
 def measure(options: Options) -> list[Row]:
     """The peak of each kind above what a tiny image takes."""
@@ -58,7 +67,7 @@ def measure(options: Options) -> list[Row]:
 def peak_at(
     limit: int, suffix: str, bits: int, has_alpha: bool, strip: int = 2**17
 ) -> tuple[int, int]:
-    """Colorizes noise whose header says that it takes all of a limit.
+    """Writes noise whose header says that it takes all of a limit, and colorizes it.
 
     Args:
         limit: bytes.
@@ -73,19 +82,24 @@ def peak_at(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         trial, small, large = (folder / f"{name}{suffix}" for name in ("trial", "small", "large"))
-        _write_noise(small, 64, bits, has_alpha)
+        write_noise(small, 64, bits, has_alpha)
         side = 512
         for path in (trial, large, large):  # Bytes a pixel depend on the size a little.
-            _write_noise(path, side, bits, has_alpha)
+            write_noise(path, side, bits, has_alpha)
             side = math.isqrt(side**2 * limit // memory(path, path, 1)) * 99 // 100
-        _write_noise(large, side, bits, has_alpha)
+        written = growth_of_memory(
+            WRITE,
+            "write_noise(large, side, bits, has_alpha)",
+            *(str(small), str(large), str(side), str(bits), str(int(has_alpha))),
+        )
         assert 0.95 * limit < memory(large, large, 1) <= limit
         arguments = [str(path) for path in (small, large, folder / "out")]
         peak = growth_of_memory(COLORIZE, "colorize(large, folder)", *arguments, str(strip))
-        return peak, side**2
+        return max(written, peak), side**2
 
 
-def _write_noise(path: Path, side: int, bits: int, has_alpha: bool) -> None:
+def write_noise(path: Path, side: int, bits: int, has_alpha: int) -> None:
+    """Writes a square of noise; half transparent, where it has transparency."""
     random = np.random.default_rng(0)
     dtype = np.uint8 if bits == 8 else np.uint16
     rgb = np.empty((side, side, 3), dtype)

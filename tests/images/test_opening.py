@@ -2,11 +2,13 @@ import os
 import resource
 import socket
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from image_files import RGB, SMOOTH, chunk, encode, png, raw_tiff
+from image_files import RGB, SMOOTH, chunk, encode, exif, png, raw_tiff
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.images import (
@@ -123,6 +125,31 @@ def test_messages_have_one_line_and_an_end(tmp_path):
     with pytest.raises(ColorizeError) as raised:
         write_image(tmp_path / "a\nb.psd", RGB)
     assert "\n" not in str(raised.value)
+
+
+QUIET = """
+import sys
+from keras_colorize.images import count_pages, read_image
+for path in sys.argv[1:]:
+    count_pages(path)
+    print(read_image(path).rgb.shape)
+"""
+
+
+def test_pillow_prints_nothing(tmp_path):
+    """It warns of broken metadata and animations, which are left out, without a file's name."""
+    avif = encode(RGB, "AVIF", exif=exif())
+    count = avif.index(b"II*\0\x08\0\0\0") + 8
+    avif = avif[:count] + b"\xff" + avif[count + 1 :]  # More entries than there are.
+    png = encode(RGB, "PNG")
+    png = png[:33] + chunk(b"acTL", bytes(8)) + png[33:]  # An animation of no frames.
+    files = tmp_path / "a.avif", tmp_path / "a.png"
+    for path, data in zip(files, (avif, png), strict=True):
+        path.write_bytes(data)
+    command = [sys.executable, "-W", "always", "-c", QUIET, *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("(12, 17, 3)") + done.stdout.count("(17, 12, 3)") == 2
+    assert done.stderr == ""
 
 
 def test_nul_in_a_name():

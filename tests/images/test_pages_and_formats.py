@@ -20,6 +20,7 @@ from keras_colorize.images import (
     read_pages,
     write_image,
     write_pages,
+    writing,
 )
 
 FRAMES = [np.full((9, 14, 3), color, np.uint8) for color in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
@@ -187,6 +188,21 @@ def test_is_gray():
     tinted[3, 3] = (100, 100, 110)
     assert not is_gray(RgbImage(tinted))
     assert not is_gray(RgbImage(RGB))
+
+
+def test_large_heic_files_have_several_slices(monkeypatch):
+    """libde265 refuses one of more than 16 MiB, so that nobody could read the file."""
+    pytest.importorskip("pillow_heif")
+    monkeypatch.setattr(writing, "_SLICE", 64 * 192)
+    rgb = np.arange(192, dtype=np.uint8)[:, None, None].repeat(192, axis=1).repeat(3, axis=2)
+    data = encode_image(".heic", rgb)
+    at, lengths = data.index(b"mdat") + 4, []
+    while at < len(data):
+        lengths.append(int.from_bytes(data[at : at + 4]))
+        at += 4 + lengths[-1]
+    assert at == len(data)
+    assert len(lengths) == 3
+    np.testing.assert_allclose(read_image(data).rgb, rgb, atol=8)
 
 
 @pytest.mark.parametrize("quality", [0, 101])

@@ -153,6 +153,15 @@ def test_bad_options(colorize, gray, options, message):
     assert not Path("out").exists()
 
 
+def test_inputs_of_every_kind(colorize, gray):
+    gray().save("a.png")
+    for inputs in ("a.png", Path("a.png"), ["a.png"], ("a.png",), (path for path in ["a.png"])):
+        assert colorize(inputs, "out", force=True).done == [Path("out/a.png")]
+    for inputs, kind in ((b"a.png", "bytes"), ([3], "int"), (None, "NoneType")):
+        with pytest.raises(ColorizeError, match=rf"inputs: must be paths \(got {kind}\)"):
+            colorize(inputs, "out", force=True)
+
+
 def test_a_batch_that_grew_is_continued(colorize, gray):
     Path("in").mkdir()
     gray().save("in/a.png")

@@ -418,6 +418,8 @@ class TestUse:
     def test_what_cannot_be_compared(self, run, pictures):
         with pytest.raises(ColorizeError, match="no model to evaluate"):
             keras_colorize.compare([], pictures)
+        with pytest.raises(ColorizeError, match="nowhere: no model"):
+            keras_colorize.compare("nowhere", pictures)
         with pytest.raises(ColorizeError, match=r"size: must be 1 or more \(got 0\)"):
             keras_colorize.evaluate(run, pictures, size=0)
         with pytest.raises(ColorizeError, match="nowhere: not a folder"):
