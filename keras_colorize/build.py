@@ -409,7 +409,7 @@ def build_colorizer(
         base_rates.append(rates.discriminator_learning_rate)
     with strategy.scope():
         inner = [_optimizer(recipe, own, base, steps) for base in base_rates]
-        optimizers = [*map(LossScaleOptimizer, inner)] if is_float16 else inner
+        optimizers = [*map(_scaling_losses, inner)] if is_float16 else inner
     if distribution:
         _require_plain_sums(inner[0], rates.name)
     if discriminator:
@@ -519,6 +519,13 @@ def _optimizer(
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _scaling_losses(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The same, with scaled losses; one of the user's own may scale them already."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer)
 
 
 def _require_plain_sums(optimizer: keras.optimizers.Optimizer, name: str) -> None:

@@ -4,8 +4,8 @@ import keras
 
 from keras_colorize.errors import ColorizeError
 
-# Weights that a recipe sets and training leaves alone: `generator.vivid_chroma`.
-_SETTINGS = ("vivid_ab/kernel",)
+# Weights that a recipe sets and training leaves alone: `generator.vivid_chroma` and `vividness`.
+_SETTINGS = ("vivid_ab/kernel", "vividness/kernel")
 
 
 def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
@@ -20,6 +20,12 @@ def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
         ColorizeError: the networks differ; nothing is changed then.
     """
     theirs, mine = _weights(source), _weights(target)
+    # In copies of plain Keras layers, models of constant weights stand for layers without any.
+    weightless = {layer.name for layer in target.layers if not layer.weights}
+    for layer in source.layers:
+        if isinstance(layer, keras.Model) and layer.name in weightless:
+            for weight in layer.weights:
+                theirs.pop(weight.path, None)
     if missing := sorted(mine.keys() - theirs.keys()):
         raise ColorizeError(f"{name}: is another network: has no {_first(missing)}")
     if unknown := sorted(theirs.keys() - mine.keys()):

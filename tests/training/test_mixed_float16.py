@@ -113,6 +113,20 @@ def test_the_pretrained_encoder_keeps_its_own_rate() -> None:
     assert set(factors.values()) == {0.5}
 
 
+def scaling_sgd(optimizers: object, learning_rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(learning_rate))
+
+
+def test_callbacks_set_the_learning_rate_and_own_optimizers_scale_once() -> None:
+    own = f"optimizers.name={__name__}:scaling_sgd"
+    recipe = recipe_of("plain", FLOAT16, own, "schedule.shape=constant")
+    colorizer = colorizer_of(recipe, batch_of(recipe))
+    colorizer.optimizer.learning_rate = 0.5
+    inner = colorizer.generator_optimizer.inner_optimizer
+    assert isinstance(inner, keras.optimizers.SGD)
+    assert float(inner.learning_rate) == 0.5
+
+
 def overflowing(loss: tf.Tensor) -> tf.Tensor:
     """The same value, with gradients beyond float16."""
     return loss * 1e7 - tf.stop_gradient(loss * 1e7 - loss)
