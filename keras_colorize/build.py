@@ -60,7 +60,7 @@ from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
 from keras_colorize.training.distribution import Distribution, require_same
 from keras_colorize.training.estimate import Estimate, measure, require_memory
 from keras_colorize.training.loop import Training
-from keras_colorize.training.optimizers import Adam
+from keras_colorize.training.optimizers import Adam, LossScaleOptimizer
 from keras_colorize.training.schedule import FlooredExponentialDecay, Warmup, WarmupCosine
 
 GivenImages: TypeAlias = Splits | Sequence[np.ndarray] | Sequence[tf.data.Dataset]
@@ -383,6 +383,7 @@ def build_colorizer(
         distribution: as for `build_training`.
     """
     settings, rates = recipe.training, recipe.optimizers
+    is_float16 = settings.precision == "mixed_float16"
     own = own_parts(recipe)
     options: dict[str, Any] = {
         "jit_compile": settings.jit_compile,
@@ -407,9 +408,10 @@ def build_colorizer(
     if discriminator:
         base_rates.append(rates.discriminator_learning_rate)
     with strategy.scope():
-        optimizers = [_optimizer(recipe, own, base, steps) for base in base_rates]
+        inner = [_optimizer(recipe, own, base, steps) for base in base_rates]
+        optimizers = [*map(_scaling_losses, inner)] if is_float16 else inner
     if distribution:
-        _require_plain_sums(optimizers[0], rates.name)
+        _require_plain_sums(inner[0], rates.name)
     if discriminator:
         adversarial = AdversarialColorizer(
             generator,
@@ -434,8 +436,8 @@ def build_colorizer(
     else:
         colorizer = Colorizer(generator, **common)
     colorizer.compile(*optimizers, **options)
-    if isinstance(optimizers[0], Adam):
-        optimizers[0].scale_learning_rate(
+    if isinstance(inner[0], Adam):
+        inner[0].scale_learning_rate(
             [v for layer in colorizer.pretrained_layers for v in layer.trainable_variables],
             rates.encoder_learning_rate_factor,
         )
@@ -453,8 +455,14 @@ def _generator(recipe: Recipe, own: Network | None) -> keras.Model:
 def _own_network(
     function: Network, recipe: Recipe, table: BaseModel | None, seed: int
 ) -> keras.Model:
+    name = getattr(table, "network", "")
     network = function(recipe.data.image_size, seed=seed, **_arguments(table))
-    return _returned(network, keras.Model, getattr(table, "network", ""))
+    output = getattr(_returned(network, keras.Model, name), "output", None)
+    if (dtype := getattr(output, "dtype", "float32")) != "float32":  # The policy's, by default.
+        raise ColorizeError(
+            f'{name}: must end in float32 (got {dtype}); give its last layer dtype="float32"'
+        )
+    return network
 
 
 def _returned(value: Any, kind: type, part: str) -> Any:
@@ -511,6 +519,13 @@ def _optimizer(
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _scaling_losses(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The same, with scaled losses; one of the user's own may scale them already."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer)
 
 
 def _require_plain_sums(optimizer: keras.optimizers.Optimizer, name: str) -> None:

@@ -67,6 +67,8 @@ def main() -> None:
     # Before TensorFlow loads; set another level to see its notes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
+    # Of broken metadata, which is left out. They do not name the file.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Handled as Ctrl-C is.
     sys.path.append(str(Path.cwd()))  # As `python -m` does: recipes may name modules here.
     # Accepted in any place; the option exists only to be shown in the help.

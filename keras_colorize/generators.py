@@ -68,9 +68,12 @@ class Generator:
         Raises:
             ColorizeError: it cannot be loaded, or is no generator.
         """
-        if self.run is not None:
+        run = self.run
+        if run is None and self.path is not None and self.path.parent.name == "models":
+            run = Run.at(self.path.parents[1])
+        if run is not None:
             with suppress(RecipeError):  # Registers layers of the user's own, if there are any.
-                own_parts(self.run.recipe)
+                own_parts(run.recipe)
         generator = self.model if self.path is None else _load(self.path)
         check_generator(generator, str(self.path or self.name))
         return generator

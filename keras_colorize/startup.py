@@ -9,12 +9,12 @@ from keras_colorize.errors import ColorizeError
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow; silently if TF_CPP_MIN_LOG_LEVEL is 3, as the command line sets it.
+    """Imports TensorFlow; silently unless TF_CPP_MIN_LOG_LEVEL asks for its notes.
 
     Some notes are printed by its libraries before that level counts, straight to file descriptor
     2. They are held back during the import, and shown if it fails.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or "tensorflow" in sys.modules:
+    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         import tensorflow
 
         return

@@ -390,8 +390,10 @@ class Training(Table):
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = Field(
         default=5.0, description="Save the state this often within an epoch, in minutes."
     )
-    precision: Literal["float32", "mixed_bfloat16"] = Field(
-        default="float32", description="What the networks compute in; weights are float32."
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        default="float32",
+        description="What the networks compute in; weights are float32. `mixed_float16`, with "
+        "scaled losses, is for GPUs that compute slowly in bfloat16.",
     )
     strategy: Literal["none", "mirrored", "multi_worker"] | None = Field(
         default=None,

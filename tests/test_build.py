@@ -234,7 +234,11 @@ def test_painted_scenes_have_default_counts():
 
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [("cifar10_gan_spectral_norm", "float32"), ("paintings_gan_batch_norm", "mixed_bfloat16")],
+    [
+        ("cifar10_gan_spectral_norm", "float32"),
+        ("paintings_gan_batch_norm", "mixed_bfloat16"),
+        ("paintings_gan_spectral_norm", "mixed_float16"),
+    ],
 )
 def test_xla_makes_the_same_updates(name, precision):
     random = np.random.default_rng(0)

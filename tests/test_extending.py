@@ -48,6 +48,9 @@ def test_the_examples(folder):
     # In a process that has not met the module and its layer.
     keras.saving.get_custom_objects().pop("my_parts>Scale")
     del sys.modules["my_parts"]
+    assert keras_colorize.load(run.models["last"]).get_layer("scale")
+    keras.saving.get_custom_objects().pop("my_parts>Scale")
+    del sys.modules["my_parts"]
     report = keras_colorize.evaluate(run)
     assert report.names == tuple(f"test/{index:05d}" for index in range(8))
 

@@ -1,4 +1,5 @@
 import importlib
+import os
 import subprocess
 import sys
 
@@ -32,6 +33,17 @@ keras_colorize.Run, keras_colorize.load_recipe, keras_colorize.fit
 assert not {"tensorflow", "keras"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("level", [None, "0"])
+def test_tensorflow_starts_silently_unless_it_is_asked_for(level, tmp_path):
+    script = "import keras_colorize; keras_colorize.load()"
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    if level is not None:
+        environment["TF_CPP_MIN_LOG_LEVEL"] = level
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr == "") == ("", level is None)
 
 
 @pytest.mark.parametrize(

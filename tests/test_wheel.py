@@ -1,6 +1,7 @@
 """The package as a user installs it: a wheel, in a virtual environment of its own."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -38,6 +39,21 @@ def test_the_wheel_holds_recipes_models_and_their_cards(wheel: Path) -> None:
     }
     assert recipes | models <= names
     assert wheel.stat().st_size < 21 * 2**20
+
+
+def test_its_description_stands_without_the_repository(wheel: Path) -> None:
+    """An index shows it: what it links to is at an address, and other files are named."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode().partition("\n\n")[2]
+    assert "## Colorize" in text
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    assert [target for target in targets if not target.startswith("https://")] == []
+    assert "Museum paintings" not in text  # the caption of the image
+    assert "[All options](" not in text and "All options (`docs/colorizing.md`)." in text
+    files = re.findall(r"\(`([^`]+\.\w+)`\)", text)
+    assert len(files) > 15
+    assert all((ROOT / file).is_file() for file in files)
 
 
 def test_an_installed_wheel_colorizes_without_network(wheel: Path, tmp_path: Path) -> None:

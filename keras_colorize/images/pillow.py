@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -15,9 +14,6 @@ from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size, require_plugin
 from keras_colorize.images.jpeg import EXIF_MARK
 from keras_colorize.images.opening import RefusedError
-
-# Of broken metadata, which is left out. They do not name the file.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # The classes are used one by one because `Image.open` warns of images above 89 megapixels,
 # which are ordinary photographs today.

@@ -242,10 +242,12 @@ class SpectralConv2D(Conv2D):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Convolves with the normalized kernel; training does one more iteration of `u` and `v`."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        matrix = tf.cast(tf.reshape(kernel, (-1, self.filters)), tf.float32)
-        sigma = tf.cast(self._largest_singular_value(matrix, bool(training)), kernel.dtype)
-        return _add_bias_and_activate(self, self.convolution_op(inputs, kernel / sigma))
+        # In float32: sigma's gradient sums over the whole kernel, too much for float16.
+        kernel = tf.cast(self.kernel, tf.float32)
+        matrix = tf.reshape(kernel, (-1, self.filters))
+        sigma = self._largest_singular_value(matrix, bool(training))
+        normalized = tf.cast(kernel / sigma, self.compute_dtype)
+        return _add_bias_and_activate(self, self.convolution_op(inputs, normalized))
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Saves `u` and `v` too, which `Conv2D` does not have."""

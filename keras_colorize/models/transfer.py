@@ -4,16 +4,15 @@ import keras
 
 from keras_colorize.errors import ColorizeError
 
-# Weights that a recipe sets and training leaves alone: `generator.vivid_chroma`.
-_SETTINGS = ("vivid_ab/kernel",)
+# Weights that a recipe sets and training leaves alone: `generator.vivid_chroma` and `vividness`.
+_SETTINGS = ("vivid_ab/kernel", "vividness/kernel")
 
 
 def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
     """Copies all weights, matched by name and shape; image sizes may differ.
 
     Args:
-        source: a functional model; what it has besides and is not trained is left out, as the
-            constants of `models.plain`.
+        source: a functional model, or its copy by `models.plain`.
         target: changed in place.
         name: of the source, for messages.
 
@@ -21,9 +20,15 @@ def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
         ColorizeError: the networks differ; nothing is changed then.
     """
     theirs, mine = _weights(source), _weights(target)
+    # In copies of plain Keras layers, models of constant weights stand for layers without any.
+    weightless = {layer.name for layer in target.layers if not layer.weights}
+    for layer in source.layers:
+        if isinstance(layer, keras.Model) and layer.name in weightless:
+            for weight in layer.weights:
+                theirs.pop(weight.path, None)
     if missing := sorted(mine.keys() - theirs.keys()):
         raise ColorizeError(f"{name}: is another network: has no {_first(missing)}")
-    if unknown := sorted(path for path in theirs.keys() - mine.keys() if theirs[path].trainable):
+    if unknown := sorted(theirs.keys() - mine.keys()):
         raise ColorizeError(f"{name}: is another network: has {_first(unknown)} besides")
     for path, weight in mine.items():
         if theirs[path].shape != weight.shape:

@@ -23,7 +23,10 @@ from keras_colorize.training.curves import EventFiles, Logs
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, save_state
 
-SHOWN = ("l1_loss", "delta_e_76", "discriminator_accuracy")
+LEAST_LOSS_SCALE = 2.0**-20
+"""Gradients that overflow in float16 even when losses are scaled by this will not do better."""
+
+SHOWN = ("generator_loss", "l1_loss", "delta_e_76", "discriminator_accuracy")
 """What the progress bar shows; history and TensorBoard have the rest."""
 
 
@@ -62,7 +65,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
 
 class History(keras.callbacks.Callback):
-    """Adds an epoch's row to the history: number, seconds, learning rates, losses."""
+    """Adds an epoch's row to the history: number, seconds, learning rates, loss scales, losses."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()
@@ -79,12 +82,27 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Adds the row."""
         rates = {
-            f"{name}_learning_rate": float(optimizer.learning_rate)
+            f"{name}_learning_rate": _as_float(optimizer.learning_rate)
             for name, (_, optimizer) in self.model.networks.items()
         }
         row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - self.started, 3)}
+        scales = {f"{name}_loss_scale": scale for name, scale in _loss_scales(self.model).items()}
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        self.progress.history.append({**row, **rates, **figures})
+        self.progress.history.append({**row, **rates, **scales, **figures})
+
+
+def _loss_scales(colorizer: keras.Model) -> dict[str, float]:
+    """What the loss of each network is multiplied by; none but in float16."""
+    return {
+        name: _as_float(optimizer.dynamic_scale)
+        for name, (_, optimizer) in colorizer.networks.items()
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    }
+
+
+def _as_float(scalar: keras.Variable | tf.Tensor) -> float:
+    """The value of a scalar, which several replicas may have."""
+    return float(keras.ops.convert_to_numpy(scalar))
 
 
 class Samples(keras.callbacks.Callback):
@@ -223,6 +241,12 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{self.run.path}: the generator's loss is {loss} in epoch "
                 f"{self.progress.epoch + 1}; try lower learning rates"
             )
+        for name, scale in _loss_scales(self.model).items():
+            if scale < LEAST_LOSS_SCALE:
+                raise ColorizeError(
+                    f"{self.run.path}: the {name}'s gradients are not finite in float16 in epoch "
+                    f'{self.progress.epoch + 1}; set training.precision to "float32"'
+                )
         self.progress.batch = self.first_batch + batch + 1
         stopped = getattr(self.model, "stop_training", False)
         if stopped or self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:

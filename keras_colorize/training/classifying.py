@@ -60,8 +60,7 @@ class ClassifyingColorizer(Colorizer):
             features = self.heads.features(lightness, training=True)
             shift = tf.cast(self.generator_optimizer.iterations % 4, tf.int32)
             losses, predicted_ab = self._both_losses(batch, self.heads, features, shift)
-        self._apply("generator", tape, losses["generator_loss"], share)
-        self._average_weights()
+        self._apply_to_generator(tape, losses["generator_loss"], share)
         return self._figures(batch, predicted_ab, losses)
 
     def measure(self, batch: Batch) -> dict[str, tf.Tensor]:

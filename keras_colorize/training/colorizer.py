@@ -66,6 +66,7 @@ class Colorizer(keras.Model):
             optimizer=generator_optimizer,
             jit_compile=jit_compile,
             steps_per_execution=steps_per_execution,
+            auto_scale_loss=False,  # Keras would, for `optimizer` alone.
         )
         self.generator_optimizer = generator_optimizer
         # Before the first step, so that a checkpoint finds the same variables at any time.
@@ -104,8 +105,7 @@ class Colorizer(keras.Model):
         with tf.GradientTape() as tape:
             predicted_ab = self.generator(lightness, training=True)
             generator_loss = self.reconstruction_loss(ab, predicted_ab)
-        self._apply("generator", tape, generator_loss, share)
-        self._average_weights()
+        self._apply_to_generator(tape, generator_loss, share)
         return self._figures(batch, predicted_ab, {"generator_loss": generator_loss})
 
     def measure(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -121,17 +121,27 @@ class Colorizer(keras.Model):
         """Updates one network by the gradients of its loss.
 
         Keras sums gradients over all replicas: each times its share makes those of the whole batch.
+        The optimizer may scale losses, and divides gradients by the same then.
         """
         network, optimizer = self.networks[name]
         variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables, output_gradients=share), variables)
+        weight = optimizer.scale_loss(tf.ones_like(loss) if share is None else share)
+        optimizer.apply(tape.gradient(loss, variables, output_gradients=weight), variables)
 
-    def _average_weights(self) -> None:
-        """Moves the averages towards the generator's weights; faster in the first steps."""
+    def _apply_to_generator(
+        self, tape: tf.GradientTape, loss: tf.Tensor, share: tf.Tensor | None
+    ) -> None:
+        """Updates the generator, then moves the averages towards its weights.
+
+        They move faster in the first steps, and not in a step that loss scaling leaves out.
+        """
+        steps_before = tf.identity(self.generator_optimizer.iterations)
+        self._apply("generator", tape, loss, share)
         if not self.weight_average:
             return
-        step = tf.cast(self.generator_optimizer.iterations, tf.float32)
-        rest = 1.0 - tf.minimum(self.weight_average, step / (step + 10.0))
+        steps = tf.identity(self.generator_optimizer.iterations)
+        step, taken = tf.cast(steps, tf.float32), tf.cast(steps - steps_before, tf.float32)
+        rest = taken * (1.0 - tf.minimum(self.weight_average, step / (step + 10.0)))
         for average, weight in zip(
             self.output_generator.weights, self.generator.weights, strict=True
         ):
@@ -237,8 +247,7 @@ class AdversarialColorizer(Colorizer):
             predicted_ab = self.generator(lightness, training=True)
             fake_logits = self.discriminator([lightness, predicted_ab], training=True)
             losses = self._generator_losses(ab, predicted_ab, fake_logits)
-        self._apply("generator", tape, losses["generator_loss"], share)
-        self._average_weights()
+        self._apply_to_generator(tape, losses["generator_loss"], share)
 
         fake_ab = tf.stop_gradient(predicted_ab)
         with tf.GradientTape() as tape:

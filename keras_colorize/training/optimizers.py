@@ -1,4 +1,4 @@
-"""Adam exactly as PyTorch defines it, in TensorFlow's fused kernel."""
+"""Adam exactly as PyTorch defines it, and loss scaling for float16."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -49,3 +49,22 @@ class Adam(keras.optimizers.Adam):
             epsilon=self.epsilon * tf.sqrt(1.0 - beta_2_power),
             grad=tf.cast(gradient, tf.float32),
         )
+
+
+@keras.saving.register_keras_serializable("keras_colorize")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Keras's loss scaling, with one decision for all replicas.
+
+    A step whose gradients are not finite is left out, and the next loss is scaled by half as much;
+    after 2,000 steps that were taken it is scaled by twice as much. Keras looks at the gradients
+    of one replica, since it expects sums over all; here the inner optimizer adds them up.
+
+    Reference:
+        Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740.
+    """
+
+    def check_finite(self, grads: Sequence[tf.Tensor | None]) -> tf.Tensor:
+        """Whether the gradients of all replicas are finite; bool scalar."""
+        others = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, others) == 0.0

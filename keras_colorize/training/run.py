@@ -32,6 +32,9 @@ _MAY_DIFFER = ("training.epochs", "data.memory_gib", "data.cache")
 class Run:
     """A run's folder, `runs/NAME/`; docs/training.md lists what is in it.
 
+    `keras_colorize.load(run)` loads its best model, `keras_colorize.load(run.models["last"])` its
+    last.
+
     Args:
         path: the folder.
 

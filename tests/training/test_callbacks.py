@@ -15,6 +15,7 @@ from keras_colorize.training.callbacks import (
     Models,
     ProgressBar,
 )
+from keras_colorize.training.optimizers import Adam, LossScaleOptimizer
 from keras_colorize.training.run import Run
 from keras_colorize.training.state import Progress, load_state
 
@@ -58,6 +59,17 @@ class TestCheckpoints:
         checkpoints = self.make(run, progress, colorizer, minutes=0)
         with pytest.raises(ColorizeError, match="loss is nan in epoch 1; try lower learning rates"):
             checkpoints.on_train_batch_end(0, {"generator_loss": float("nan")})
+        assert not run.state_file.exists()
+
+    def test_refuses_to_continue_where_no_step_is_taken(self, run, progress, small_colorizer):
+        colorizer = small_colorizer(*(LossScaleOptimizer(Adam(1e-3)) for _ in range(2)))
+        colorizer.discriminator_optimizer.dynamic_scale.assign(2.0**-20)
+        checkpoints = self.make(run, progress, colorizer, minutes=60)
+        checkpoints.on_train_batch_end(0)
+        colorizer.discriminator_optimizer.dynamic_scale.assign(2.0**-21)
+        message = r"discriminator's gradients are not finite in float16 in epoch 1; set training\."
+        with pytest.raises(ColorizeError, match=message):
+            checkpoints.on_train_batch_end(1)
         assert not run.state_file.exists()
 
     def test_saves_every_epoch_and_shows_it(self, run, progress, colorizer):
@@ -195,12 +207,13 @@ def test_progress_bar_goes_on_where_the_epoch_stopped(progress, capsys):
     bar.set_params({"epochs": 2, "steps": 4, "verbose": 1})
     bar.on_train_begin()
     bar.on_epoch_begin(0)
-    logs = {"l1_loss": 0.5, "generator_loss": 0.7}
+    logs = {"l1_loss": 0.5, "generator_loss": 0.7, "discriminator_real_loss": 0.3}
     for batch in range(4):
         bar.on_train_batch_end(batch, logs)
     bar.on_epoch_end(0, {**logs, "val_l1_loss": 0.25})
     shown = capsys.readouterr().out
     assert "7/10" in shown and "10/10" in shown
     assert "l1_loss: 0.5000" in shown and "val_l1_loss: 0.2500" in shown
-    assert "generator_loss" not in shown
+    assert "generator_loss: 0.7000" in shown
+    assert "discriminator_real_loss" not in shown
     assert "11/10" not in shown and "\n6/10" not in shown

@@ -62,6 +62,9 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spectral = [*SMALL, *EPOCHS, "discriminator.filters=2", "training.precision=mixed_bfloat16"]
     trainings.append(("paintings_gan_spectral_norm", "spectral", [*spectral, *MIRRORED]))
     trainings.append(("paintings_and_photos", "encoder", [*EFFICIENTNET, *MIRRORED]))
+    float16 = [*SMALL, *EPOCHS, "discriminator.filters=2", "training.precision=mixed_float16"]
+    float16.append("schedule.shape=constant")  # The learning rate is a variable then, too.
+    trainings.append(("quickstart", "float16", [*float16, *MIRRORED]))
     return train(tmp_path_factory.mktemp("others"), trainings)
 
 
@@ -137,7 +140,7 @@ def test_replicas_stay_the_same(runs: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["spectral", "encoder"])
+@pytest.mark.parametrize("name", ["spectral", "encoder", "float16"])
 def test_replicas_of_other_networks_stay_the_same(others: Path, name: str) -> None:
     assert [row["epoch"] for row in figures(others / name)] == [1, 2]
     require_equal_copies(others / name)
@@ -149,6 +152,45 @@ def test_a_stopped_training_ends_with_the_same_weights(runs: Path) -> None:
     for variable in expected:
         np.testing.assert_array_equal(found[variable], expected[variable], err_msg=variable)
     assert figures(runs / "stopped") == figures(runs / "whole")
+
+
+OVERFLOW_OF_ONE = """
+import json
+import keras
+import tensorflow as tf
+from keras_colorize.training.optimizers import LossScaleOptimizer
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    variable = keras.Variable([8.0])
+    optimizer = LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=4.0)
+    optimizer.build([variable])
+
+@tf.function
+def step(overflowing):
+    def update():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        gradient = tf.where(replica == overflowing, float("inf"), optimizer.scale_loss(0.5))
+        optimizer.apply([tf.reshape(gradient, [1])], [variable])
+    strategy.run(update)
+
+for overflowing in (0, 1, -1):
+    step(tf.constant(overflowing))
+    copies = strategy.experimental_local_results(variable.value)
+    values = [float(copy[0]) for copy in copies]
+    steps, scale = map(keras.ops.convert_to_numpy, (optimizer.iterations, optimizer.dynamic_scale))
+    print(json.dumps([values, int(steps), float(scale)]))
+"""
+
+
+def test_replicas_leave_out_the_same_steps_in_float16() -> None:
+    command = [sys.executable, "-c", OVERFLOW_OF_ONE]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    # 8 - 2 * 0.5 when neither overflows.
+    expected = [[[8.0, 8.0], 0, 2.0], [[8.0, 8.0], 0, 1.0], [[7.0, 7.0], 1, 1.0]]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == expected
 
 
 def test_the_run_says_on_what_it_trained(runs: Path) -> None:
