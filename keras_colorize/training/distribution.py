@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError
 from keras_colorize.tables import Training as Settings
-from keras_colorize.training.cluster import Cluster
+from keras_colorize.training.cluster import Cluster, wait_for_others
 from keras_colorize.training.colorizer import Batch, Colorizer
 
 Figures = dict[str, tf.Tensor]
@@ -135,6 +135,7 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 def _join(cluster: Cluster) -> Distribution:
     workers = ", ".join(cluster.workers)
     log.info("worker %d of %d (%s): joins", cluster.index, len(cluster.workers), workers)
+    wait_for_others(cluster, log.info)
     try:
         with _interruptible():
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -154,7 +155,8 @@ def _join(cluster: Cluster) -> Distribution:
 def _interruptible() -> Iterator[None]:
     """Lets SIGINT and SIGTERM end a wait inside of TensorFlow, where no handler of Python runs.
 
-    While workers join, SIGINT alone does: TensorFlow (2.21) then catches SIGTERM itself.
+    While workers join, SIGINT alone does, since TensorFlow (2.21) then catches SIGTERM itself; that
+    takes no longer than a moment, after `wait_for_others`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
