@@ -26,6 +26,9 @@ Figures = dict[str, tf.Tensor]
 _OTHER_SEEDS = 1_000_003
 """Replicas start their random numbers this far apart."""
 
+_BYTES_PER_PACK = 4 * 2**20
+"""Gradients are sent in packs of this size or one variable: while one is on its way, another is added up."""
+
 _SEEN_WITHIN = 60
 """Seconds until a new file shows on the other machines: as long as NFS remembers its absence."""
 
@@ -138,7 +141,11 @@ def _join(cluster: Cluster) -> Distribution:
     wait_for_others(cluster, log.info)
     try:
         with _interruptible():
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(
+                communication_options=tf.distribute.experimental.CommunicationOptions(
+                    bytes_per_pack=_BYTES_PER_PACK
+                )
+            )
     except RuntimeError as error:
         raise ColorizeError(
             f"training.strategy: multi_worker must be the first use of TensorFlow ({error})"
