@@ -1,4 +1,4 @@
-"""The commands, the Slurm script and the Kubernetes manifest of docs/scaling.md, run as they stand there."""
+"""What docs/scaling.md starts workers with: commands, Slurm script and Kubernetes manifest, run."""
 
 import json
 import os
@@ -14,18 +14,25 @@ from keras_colorize.training.cluster import Cluster, find_cluster
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
 
-# In place of the programs that are called: what a worker of each is called with.
-WORKER = 'python3 -c \'import json, os, sys; print(json.dumps([os.environ["TF_CONFIG"], *sys.argv[1:]]))\' "$@"'
-SCONTROL = '[ "$*" = "show hostnames node[1-2]" ] && printf "node1\\nnode2\\n"'
-SRUN = 'for rank in 0 1; do SLURM_PROCID=$rank "$@" || exit; done'
+# In place of the programs that are called; a worker prints what it is called with.
+WORKER = """#!/usr/bin/env python3
+import json, os, sys
+print(json.dumps([os.environ["TF_CONFIG"], *sys.argv[1:]]))
+"""
+SCONTROL = """#!/bin/bash
+[ "$*" = "show hostnames node[1-2]" ] && printf "node1\\nnode2\\n"
+"""
+SRUN = """#!/bin/bash
+for rank in 0 1; do SLURM_PROCID=$rank "$@" || exit; done
+"""
 PROGRAMS = {"keras-colorize": WORKER, "scontrol": SCONTROL, "srun": SRUN}
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs a script with stand-ins for `PROGRAMS`: the clusters, and the arguments of each worker."""
+    """Runs a script with stand-ins for `PROGRAMS`: each worker's cluster and arguments."""
     for name, script in PROGRAMS.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
 
     def run(script, **environment):

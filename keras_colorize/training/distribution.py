@@ -27,7 +27,7 @@ _OTHER_SEEDS = 1_000_003
 """Replicas start their random numbers this far apart."""
 
 _BYTES_PER_PACK = 4 * 2**20
-"""Gradients are sent in packs of this size or one variable: while one is on its way, another is added up."""
+"""Gradients are sent in packs of about this size, so that one is sent while another is summed."""
 
 _SEEN_WITHIN = 60
 """Seconds until a new file shows on the other machines: as long as NFS remembers its absence."""

@@ -105,7 +105,8 @@ def listen(address):
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_worker_waits_for_the_others(addresses, index):
     said = []
-    waiting = threading.Thread(target=wait_for_others, args=(Cluster(addresses, index), said.append))
+    cluster = Cluster(addresses, index)
+    waiting = threading.Thread(target=wait_for_others, args=(cluster, said.append))
     waiting.start()
     while not said:
         time.sleep(0.01)
