@@ -138,8 +138,9 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 def _join(cluster: Cluster) -> Distribution:
     workers = ", ".join(cluster.workers)
     log.info("worker %d of %d (%s): joins", cluster.index, len(cluster.workers), workers)
-    wait_for_others(cluster, log.info)
     try:
+        _require_first_use()
+        wait_for_others(cluster, log.info)
         with _interruptible():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(
                 communication_options=tf.distribute.experimental.CommunicationOptions(
@@ -156,6 +157,13 @@ def _join(cluster: Cluster) -> Distribution:
             f"({error.message.splitlines()[0]})"
         ) from error
     return Distribution(strategy, cluster)
+
+
+def _require_first_use() -> None:
+    """Raises the RuntimeError of a strategy that comes too late, before others are waited for."""
+    threads = tf.config.threading.get_inter_op_parallelism_threads()
+    tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 @contextmanager
