@@ -258,6 +258,7 @@ def colorize(
         bool,
         typer.Option(
             "--skip-existing",
+            "--resume",
             help="Leave results that are there, to continue a batch.",
             rich_help_panel="Files",
         ),

@@ -122,6 +122,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["colorize", "a.png", "-o", "b", "--vividness", "2"], 2, "'--vividness': Input should"),
         (["colorize", "a.png"], 1, "no output: name a folder (-o FOLDER), or a suffix"),
         (["colorize", "a", "-o", "b", "--force", "--skip-existing"], 1, "exclude each other"),
+        (["colorize", "a", "-o", "b", "--force", "--resume"], 1, "exclude each other"),
         (["colorize", "a", "-o", "b", "--quality", "0"], 2, "'--quality'"),
         (["colorize", "a", "-o", "b", "--background", "dull"], 1, "background: must be a color"),
         (["colorize", "a", "-o", "b", "--prediction-size", "8"], 2, "'--prediction-size': Input"),

@@ -4,7 +4,6 @@ import html
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ import uvicorn
 
 from keras_colorize.demo.results import Results, offered_models, paint_examples
 from keras_colorize.errors import ColorizeError
+from keras_colorize.files import temporary_folder
 
 _log = logging.getLogger("keras_colorize")
 
@@ -69,7 +69,7 @@ def serve(models: Sequence[str], host: str, port: int, max_megabytes: int) -> No
     """As `keras_colorize.demo.serve`, where Gradio is installed."""
     offered = offered_models(models)
     listener = _listen(host, port)
-    with listener, tempfile.TemporaryDirectory(prefix="keras-colorize-") as folder:
+    with listener, temporary_folder() as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         results = Results(offered, Path(folder, "results"))
         app = _app(build(results, paint_examples(Path(folder))), max_megabytes)

@@ -183,8 +183,10 @@ def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: 
 def _find(inputs: Sequence[Path], output: Path | None, notes: list[str]) -> Iterator[_Source]:
     """The images of all inputs, with the places of their results; notes what is not read."""
     for path in inputs:
-        if not addresses.is_folder(path):
-            if not addresses.exists(path):
+        # Looking up each address of a long list would take hours; a missing image fails by itself.
+        is_listed = is_address(path) and path.suffix.lower() in KIND_OF_SUFFIX
+        if is_listed or not addresses.is_folder(path):
+            if not is_listed and not addresses.exists(path):
                 raise ColorizeError(f"{name_of(path)}: no such file or folder")
             yield _Source(path, output or path.parent, Path(path.name))
             continue

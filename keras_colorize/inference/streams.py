@@ -5,7 +5,6 @@ import select
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.files import temporary_folder
 from keras_colorize.images.opening import named_errors
 from keras_colorize.inference.addresses import is_address
 from keras_colorize.inference.plan import Summary
@@ -85,7 +85,7 @@ def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Strea
     if to_stdout and (len(inputs) != 1 or inputs[0].is_dir()):
         raise ColorizeError("-o -: standard output takes a single image")
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-colorize-")))
+        folder = Path(stack.enter_context(temporary_folder()))
         streams = Streams(list(inputs), f"{folder}/out/" if to_stdout else output, to_stdout)
         for number, path in enumerate(inputs):
             if path in pipes:

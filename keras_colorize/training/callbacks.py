@@ -270,5 +270,6 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _stop_if_asked(self) -> None:
         if self.interrupted:
-            log.info("%s: stopped and saved; the same command resumes from here", self.run.path)
+            path = self.run.shown_path
+            log.info("%s: stopped and saved; the same command resumes from here", path)
             raise KeyboardInterrupt

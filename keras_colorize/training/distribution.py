@@ -18,13 +18,16 @@ import tensorflow as tf
 from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError
 from keras_colorize.tables import Training as Settings
-from keras_colorize.training.cluster import Cluster
+from keras_colorize.training.cluster import Cluster, wait_for_others
 from keras_colorize.training.colorizer import Batch, Colorizer
 
 Figures = dict[str, tf.Tensor]
 
 _OTHER_SEEDS = 1_000_003
 """Replicas start their random numbers this far apart."""
+
+_BYTES_PER_PACK = 4 * 2**20
+"""Gradients are sent in packs of about this size, so that one is sent while another is summed."""
 
 _SEEN_WITHIN = 60
 """Seconds until a new file shows on the other machines: as long as NFS remembers its absence."""
@@ -136,8 +139,14 @@ def _join(cluster: Cluster) -> Distribution:
     workers = ", ".join(cluster.workers)
     log.info("worker %d of %d (%s): joins", cluster.index, len(cluster.workers), workers)
     try:
+        _require_first_use()
+        wait_for_others(cluster, log.info)
         with _interruptible():
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(
+                communication_options=tf.distribute.experimental.CommunicationOptions(
+                    bytes_per_pack=_BYTES_PER_PACK
+                )
+            )
     except RuntimeError as error:
         raise ColorizeError(
             f"training.strategy: multi_worker must be the first use of TensorFlow ({error})"
@@ -150,11 +159,19 @@ def _join(cluster: Cluster) -> Distribution:
     return Distribution(strategy, cluster)
 
 
+def _require_first_use() -> None:
+    """Raises the RuntimeError of a strategy that comes too late, before others are waited for."""
+    threads = tf.config.threading.get_inter_op_parallelism_threads()
+    tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Lets SIGINT and SIGTERM end a wait inside of TensorFlow, where no handler of Python runs.
 
-    While workers join, SIGINT alone does: TensorFlow (2.21) then catches SIGTERM itself.
+    While workers join, SIGINT alone does, since TensorFlow (2.21) then catches SIGTERM itself; that
+    takes no longer than a moment, after `wait_for_others`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -96,7 +96,7 @@ def train(
         progress = _resume(training, run)
         means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
         done = f"{counted(progress.epoch, 'epoch')} and {progress.batch} of {batches} batches"
-        log.info("%s: resumes after %s", run.path, done)
+        log.info("%s: resumes after %s", run.shown_path, done)
     run.write_recipe()
     if not run.environment_file.exists():
         write_environment(run.environment_file, training.images, describe(distribution))
@@ -172,7 +172,7 @@ def train(
         wait_for_all(distribution)
     if progress.epoch < settings.epochs:
         done = counted(progress.epoch, "epoch")
-        log.info("%s: stopped by a callback after %s", run.path, done)
+        log.info("%s: stopped by a callback after %s", run.shown_path, done)
 
 
 class _Around(keras.callbacks.CallbackList):

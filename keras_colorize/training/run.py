@@ -44,6 +44,8 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.shown_path = self.path
+        """As messages name it; `run_of_a_worker` has another."""
         if not self.recipe_file.is_file():
             raise ColorizeError(f"{self.path}: no run: it has no {RECIPE_NAME}")
 
@@ -257,6 +259,7 @@ def run_of_a_worker(path: Path, recipe: Recipe) -> Iterator[Run]:
     """
     with temporary_folder() as folder:
         run = Run.open(Path(folder) / path.name, recipe)
+        run.shown_path = path
         state = Path(path) / run.state_file.relative_to(run.path)
         if state.exists():
             run.state_file.parent.mkdir()

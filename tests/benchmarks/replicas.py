@@ -26,6 +26,29 @@ keras_colorize.fit(
 )
 """
 
+ALL_REDUCE = """
+import sys, time, resource, statistics
+import tensorflow as tf
+
+options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=int(sys.argv[1]))
+strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+@tf.function
+def step():
+    def replica():
+        gradients = [tf.random.uniform((4_000_000,)) for _ in range(4)]
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    return strategy.run(replica)
+
+rounds = []
+for _ in range(12):
+    start = time.perf_counter(), time.process_time()
+    step()[0].numpy()
+    rounds.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+print(*(statistics.median(column) for column in zip(*rounds[2:])))
+"""
+
 
 def epoch(strategy: str) -> Callable[[], None]:
     """An epoch of training and its validation, without callbacks."""
@@ -49,28 +72,36 @@ def epoch(strategy: str) -> Callable[[], None]:
     return lambda: trainer.fit(training.batches(tf.Variable(0), 0), **options) and None
 
 
-def epoch_seconds(workers: int) -> float:
-    """The median of a run's epochs but the first, with one core for each worker."""
-    cores = sorted(os.sched_getaffinity(0))[:workers]
+def in_workers(count: int, script: str, *arguments: str) -> str:
+    """Runs a script in so many workers with one core each; what the first one printed."""
+    cores = sorted(os.sched_getaffinity(0))[:count]
     servers = [socket.create_server(("localhost", 0)) for _ in cores]
     addresses = [f"localhost:{server.getsockname()[1]}" for server in servers]
     for server in servers:
         server.close()
-    with tempfile.TemporaryDirectory() as runs:
-        settings = [*SETTINGS, f"training.epochs={EPOCHS}"]
-        processes = []
-        for index, core in enumerate(cores):
-            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-c", FIT, runs, "run", *settings],
-                    env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                    preexec_fn=partial(os.sched_setaffinity, 0, {core}),
-                )
+    processes = []
+    for index, core in enumerate(cores):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, *arguments],
+                env={**os.environ, "TF_CONFIG": json.dumps(task)},
+                preexec_fn=partial(os.sched_setaffinity, 0, {core}),
+                stdout=subprocess.PIPE,
+                text=True,
             )
-        for process in processes:
-            if process.wait():
-                raise subprocess.CalledProcessError(process.returncode, process.args)
+        )
+    printed = [process.communicate()[0] for process in processes]
+    for process in processes:
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+    return printed[0]
+
+
+def epoch_seconds(workers: int) -> float:
+    """The median of a run's epochs but the first, with one core for each worker."""
+    with tempfile.TemporaryDirectory() as runs:
+        in_workers(workers, FIT, runs, "run", *SETTINGS, f"training.epochs={EPOCHS}")
         return statistics.median(row["seconds"] for row in Run(Path(runs) / "run").history[1:])
 
 
@@ -79,6 +110,10 @@ def measure(options: Options) -> list[Row]:
     sides = ("none", "mirrored")
     with in_processes({name: partial(epoch, name) for name in sides}) as works:
         seconds = alternate(works, options.rounds)
+    packs = {
+        f"{size} bytes a pack": in_workers(2, ALL_REDUCE, str(size)).split()
+        for size in (0, 2**20, 4 * 2**20, 16 * 2**20)
+    }
     rounds = [(epoch_seconds(1), epoch_seconds(2)) for _ in range(max(1, options.rounds // 2))]
     return [
         Row(
@@ -94,5 +129,12 @@ def measure(options: Options) -> list[Row]:
             "x",
             ">= 1.6",
             {"seconds": rounds},
+        ),
+        Row(
+            "two workers, sum of 64 MB of gradients, in one pack : packs of 4 MiB",
+            float(packs["0 bytes a pack"][0]) / float(packs[f"{4 * 2**20} bytes a pack"][0]),
+            "x",
+            None,
+            {"seconds, and those of a core": packs},
         ),
     ]

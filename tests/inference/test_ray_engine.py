@@ -16,7 +16,7 @@ import pytest
 
 from keras_colorize import ColorizeError, colorize_files
 from keras_colorize.images import read_image, write_image, write_pages
-from keras_colorize.inference import ray_engine
+from keras_colorize.inference import addresses, ray_engine
 from keras_colorize.inference.addresses import place
 from keras_colorize.inference.copies import colorize_copies
 from keras_colorize.inference.onnx_network import OnnxNetwork
@@ -305,6 +305,17 @@ def test_files_at_addresses(cluster, s3, store, folder, tmp_path):
     summary = colorize_files(inputs, f"{s3}/out", skip_existing=True, **options)
     assert [str(path) for path in summary.done] == ["s3://bucket/out/new.png"]
     assert len(summary.skipped) == 4
+
+
+def test_a_list_of_addresses_is_not_looked_up_image_by_image(cluster, s3, store, monkeypatch):
+    """That would take hours for a million; one that is missing has failed, as a broken one."""
+    monkeypatch.setattr(addresses, "exists", lambda path: pytest.fail(f"looked up {path}"))
+    images = [f"{s3}/in/{name}.png" for name in ("gray", "missing")]
+    summary = colorize_files(images, f"{s3}/listed/", **ONE_WORKER)
+    assert [str(path) for path in summary.done] == [f"{s3}/listed/gray.png"]
+    ((path, reason),) = summary.failed
+    assert str(path) == images[1]
+    assert reason.startswith(f"{images[1]}: cannot be read (")
 
 
 def test_addresses_need_no_folder_on_the_workers_machine(

@@ -1,10 +1,13 @@
 import json
+import socket
+import threading
+import time
 
 import pytest
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import RecipeError, load_recipe
-from keras_colorize.training.cluster import Cluster, find_cluster
+from keras_colorize.training.cluster import Cluster, find_cluster, wait_for_others
 
 WORKERS = ["a:2222", "b:2222"]
 
@@ -70,6 +73,8 @@ def test_a_single_worker_trains_alone_unless_it_is_asked_for(tf_config):
         config({"worker": WORKERS}, "ps", 0),
         config({"worker": "a:2222"}, "worker", 0),
         config({"worker": [1, 2]}, "worker", 0),
+        config({"worker": ["a", "b"]}, "worker", 0),
+        config({"worker": ["a:2222", "b:http"]}, "worker", 0),
         config({"worker": WORKERS}, "worker", None),
         config({"worker": ["a:2222", "a:2222"]}, "worker", 0),
     ],
@@ -84,3 +89,47 @@ def test_steps_that_xla_compiles_cannot_be_divided():
     overrides = ["training.jit_compile=true", "training.strategy=mirrored"]
     with pytest.raises(RecipeError, match=r'jit_compile: is for strategy = "none", not "mirrored"'):
         load_recipe("quickstart", overrides)
+
+
+@pytest.fixture
+def addresses():
+    """Of two workers on this machine; nothing listens there yet."""
+    with socket.create_server(("localhost", 0)) as one, socket.create_server(("", 0)) as other:
+        return tuple(f"localhost:{server.getsockname()[1]}" for server in (one, other))
+
+
+def listen(address):
+    return socket.create_server(("localhost", int(address.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_waits_for_the_others(addresses, index):
+    said = []
+    cluster = Cluster(addresses, index)
+    waiting = threading.Thread(target=wait_for_others, args=(cluster, said.append))
+    waiting.start()
+    while not said:
+        time.sleep(0.01)
+    assert said == [f"worker {index} of 2: waits for {addresses[1 - index]}"]
+    assert waiting.is_alive()
+    with listen(addresses[1 - index]):
+        waiting.join(timeout=60)
+    assert not waiting.is_alive()
+    listen(addresses[index]).close()  # TensorFlow listens there next.
+
+
+def test_workers_find_each_other(addresses):
+    """The chief goes first: TensorFlow then opens its port, which the other waits for."""
+    other = threading.Thread(target=wait_for_others, args=(Cluster(addresses, 1), str))
+    other.start()
+    wait_for_others(Cluster(addresses, 0), str)
+    with listen(addresses[0]):
+        other.join(timeout=60)
+    assert not other.is_alive()
+
+
+def test_a_port_in_use(addresses):
+    with listen(addresses[1]), pytest.raises(ColorizeError) as raised:
+        wait_for_others(Cluster(addresses, 1), str)
+    message = f"TF_CONFIG: cannot listen at {addresses[1]} (Address already in use)"
+    assert str(raised.value) == message

@@ -145,7 +145,10 @@ def test_killed_workers_end_with_the_same_weights(whole: Path) -> None:
     workers = start(runs, "killed")
     wait_for(run, 1, workers)
     workers[1].send_signal(signal.SIGTERM)  # All stop after the same batch.
-    assert [worker.wait(timeout=DEADLINE) for worker in workers] == [130, 130]
+    for worker in workers:
+        printed, _ = worker.communicate(timeout=DEADLINE)
+        assert worker.returncode == 130
+        assert f"{run}: stopped and saved" in printed
     done = batches_done(run)
     assert 1 <= done < 3 * BATCHES
 
@@ -169,7 +172,7 @@ def test_killed_workers_end_with_the_same_weights(whole: Path) -> None:
         worker.wait()
 
     for worker in start(runs, "killed"):
-        finish(worker)
+        assert f"{run}: resumes after" in finish(worker)
     with np.load(Run(whole).state_file) as expected, np.load(Run(run).state_file) as found:
         assert set(found.files) == set(expected.files)
         for name in set(expected.files) - {"progress"}:
@@ -202,24 +205,22 @@ def test_workers_without_a_shared_folder_end_before_they_train(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("name", "line", "number"),
-    [
-        ("alone", "joins", signal.SIGINT),
-        ("slow", "Lab of", signal.SIGINT),
-        ("slow", "Lab of", signal.SIGTERM),
-    ],
+    ("name", "index", "line"),
+    [("alone", 0, "waits for"), ("alone", 1, "waits for"), ("slow", 0, "Lab of")],
 )
 def test_signals_end_a_worker_that_waits_for_another(
-    tmp_path: Path, name: str, line: str, number: signal.Signals
+    tmp_path: Path, name: str, index: int, line: str, number: signal.Signals
 ) -> None:
     """For one that has not started, or one that still reads its images."""
-    chief, worker = start(tmp_path, name)
+    workers = start(tmp_path, name)
+    waiting, other = workers[index], workers[1 - index]
     if name == "alone":
-        worker.kill()
-    while line not in (printed := chief.stdout.readline()):
-        assert printed, chief.stderr.read()
-    time.sleep(1)  # Now it waits inside of TensorFlow.
-    chief.send_signal(number)
-    assert chief.wait(timeout=30) in (130, -number)
-    worker.kill()
+        other.kill()
+    while line not in (printed := waiting.stdout.readline()):
+        assert printed, waiting.stderr.read()
+    time.sleep(1)  # A slow one is waited for inside of TensorFlow.
+    waiting.send_signal(number)
+    assert waiting.wait(timeout=30) in (130, -number)
+    other.kill()

@@ -264,9 +264,10 @@ assert not {"tensorflow", "keras"} & sys.modules.keys()
     subprocess.run([sys.executable, "-c", script, str(run.path)], check=True)
 
 
-def test_errors_of_a_worker_name_the_run_and_not_its_temporary_folder(tmp_path, recipe):
+def test_messages_of_a_worker_name_the_run_and_not_its_temporary_folder(tmp_path, recipe):
     path = tmp_path / "mine"
     error = pytest.raises(ColorizeError, match=f"^{path}/checkpoints/state.npz: damaged$")
     with error, run_of_a_worker(path, recipe) as run:
+        assert run.shown_path == path
         raise ColorizeError(f"{run.state_file}: damaged")
     assert not run.path.exists()
