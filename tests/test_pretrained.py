@@ -41,7 +41,6 @@ class TestEveryModel:
         assert has_vividness(generator)
         assert 0 <= vividness(generator) <= 1
 
-
     def test_its_weights_start_a_training(self, name):
         """A new network of its recipe, with its weights, computes the same."""
         arguments = load_recipe(recipe_paths()[name]).generator.model_dump(exclude={"network"})

@@ -113,7 +113,7 @@ def read_lines(path: Path) -> list[str]:
         ColorizeError: no program writes to the pipe, or it is a device.
         OSError: the file cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="keras-colorize-") as folder:
+    with temporary_folder() as folder:
         file = path
         if _is_pipe(path):
             file = Path(folder, "list")
