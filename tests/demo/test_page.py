@@ -25,6 +25,7 @@ import keras_colorize
 from keras_colorize import cli, demo, pretrained
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.images import read_image, write_image
+from keras_colorize.models.predict import vividness
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -177,7 +178,7 @@ def test_what_is_downloaded_is_what_colorize_returns(page: Page, gray: Path) -> 
     difference = read_image(jpeg).rgb.astype(int) - colorized
     assert np.abs(difference).mean() < 2
     # And back.
-    set_vividness(page, 0.5)
+    set_vividness(page, vividness(keras_colorize.load()))
     assert color_shown(page) == own
     colorized = keras_colorize.colorize(gray)
     np.testing.assert_array_equal(read_image(download(page, "PNG")).rgb, colorized)
