@@ -53,7 +53,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
     """
     try:
         color = ImageColor.getrgb(text)
-    except ValueError:
+    except (AttributeError, TypeError, ValueError):  # The first two if it is no text.
         color = None
     if color is None or len(color) != 3:
         raise ColorizeError(f"background: must be a color as white or #ffffff (got {text})")

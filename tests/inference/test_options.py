@@ -142,6 +142,7 @@ def test_quality_makes_files_smaller(colorize, gray):
     [
         ({"quality": 101}, r"quality: must be in 1\.\.100 \(got 101\)"),
         ({"background": "dull"}, "background: must be a color as white or #ffffff"),
+        ({"background": (255, 0, 0)}, r"background: must be a color.*got \(255, 0, 0\)"),
         ({"device": "tpu"}, r"device: must be cpu or gpu:N, as gpu:0 \(got tpu\)"),
         ({"device": "gpu:77"}, "device: no gpu:77 here; there is cpu"),
     ],
