@@ -330,8 +330,8 @@ class Training(Table):
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
     """Save the state this often within an epoch, in minutes."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """What the networks compute in; weights are float32. `mixed_float16`, with scaled losses, is for
-    GPUs that compute slowly in bfloat16."""
+    """What the networks compute in; weights are float32. `mixed_float16`, with scaled losses, is
+    for GPUs that compute slowly in bfloat16."""
     strategy: Literal["none", "mirrored", "multi_worker"] | None = None
     """How devices train together: `none`, one device; `mirrored`, all GPUs of this machine;
     `multi_worker`, the machines that TF_CONFIG names. Unset: `multi_worker` where TF_CONFIG names
