@@ -421,12 +421,12 @@ def colorize_files(
 
     Args:
         inputs: image files, and folders to search for them recursively; one or several. `-` is
-            standard input. With `engine="ray"` also at addresses, as s3://bucket/folder: whatever
-            fsspec reaches.
+            standard input. With `engine="ray"` also URLs, as s3://bucket/folder: whatever fsspec
+            reaches.
         output: a folder, made if need be; below it files go by their name, and images of an
             input folder by their path in that folder. A path with a suffix that is not an
             existing folder is a file, for a single input file. `-` is standard output. None:
-            beside each source, which needs `suffix`. With `engine="ray"` also an address.
+            beside each source, which needs `suffix`. With `engine="ray"` also a URL.
         model: what `load` takes; by default the pretrained model.
         vividness: as for `colorize`.
         prediction_size: as for `colorize`.
@@ -584,7 +584,7 @@ def push_to_hub(
         message: of the commit.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         ColorizeError: for a missing or unfit model, one that is a SavedModel, a report that cannot
@@ -649,8 +649,8 @@ def _check_engine(
     if engine not in ("local", "ray"):
         raise ColorizeError(f"engine: must be local or ray (got {engine})")
     if engine == "local":
-        if address := next(filter(is_address, places), None):
-            raise ColorizeError(f"{address}: files at addresses need --engine ray")
+        if url := next(filter(is_address, places), None):
+            raise ColorizeError(f"{url}: files at URLs need --engine ray")
         if workers is not None:
             raise ColorizeError("workers: are for --engine ray")
         return
@@ -735,9 +735,11 @@ def _requested_recipe(
     recipe = load_recipe(recipe, overrides)
     if data is None:
         return recipe
+    from keras_colorize.data.given import are_datasets
+
     changes: dict[str, object] = {"source": "given", "path": None}
     changes |= dict.fromkeys(("train_images", "validation_images", "test_images"))
-    if isinstance(data, list | tuple) and any(hasattr(part, "element_spec") for part in data):
+    if are_datasets(data):
         changes |= {"flip": False, "crop": 1.0}  # Datasets are used as they are.
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ from keras_colorize.data.cache import (
     load_into_memory,
     memory_limit,
 )
-from keras_colorize.data.given import as_splits
+from keras_colorize.data.given import are_datasets, as_splits
 from keras_colorize.data.lab import rgb_from_lab
 from keras_colorize.data.pipeline import dataset_batches, training_batches, validation_batches
 from keras_colorize.data.sharding import Shard
@@ -36,7 +36,6 @@ from keras_colorize.data.sources import (
     Splits,
     list_folder,
     load_cifar10,
-    load_folder,
     load_painted_scenes,
     load_test_split,
 )
@@ -92,12 +91,16 @@ CIFAR10 = (50_000, 10_000)
 _NO_LIMIT = 2.0**20  # As `data.memory_gib`: a petabyte.
 
 
-def load_images(data: Data, progress: ReportProgress | None = None) -> Splits:
-    """Reads, downloads or paints what the recipe's data table describes."""
+def open_images(data: Data, progress: ReportProgress | None = None) -> Folder | Splits:
+    """The images that the recipe's data table asks for; those of a folder are only listed."""
     if is_own_part(data.source):
-        images = load_part("data.source", data.source)(data, progress)
-        return as_splits(images, data.image_size, data.source)
-    return SOURCES[data.source](data, progress)
+        return _own_images(data, progress)
+    return SOURCES[data.source](data)
+
+
+def _own_images(data: Data, progress: ReportProgress | None = None) -> Splits:
+    images = load_part("data.source", data.source)(data, progress)
+    return as_splits(images, data.image_size, data.source)
 
 
 def load_test_images(data: Data, image_size: int) -> ImageSet:
@@ -108,16 +111,10 @@ def load_test_images(data: Data, image_size: int) -> ImageSet:
         image_size: height and width of the result, in pixels.
     """
     if data.source == "folder":
-        resized = data.model_copy(update={"image_size": image_size})
-        return load_test_split(list_folder(**_folder_arguments(resized)))
-    return load_images(data.for_testing(image_size)).test
-
-
-def open_images(data: Data, progress: ReportProgress | None = None) -> Folder | Splits:
-    """The images that the recipe's data table asks for; those of a folder are only listed."""
-    if data.source == "folder":
-        return list_folder(**_folder_arguments(data))
-    return load_images(data, progress)
+        return load_test_split(_folder(data.model_copy(update={"image_size": image_size})))
+    images = open_images(data.for_testing(image_size))
+    assert isinstance(images, Splits)
+    return images.test
 
 
 def cache_images(
@@ -175,7 +172,7 @@ def build_training(
         progress: called now and then while images are read.
     """
     own_parts(recipe)  # Fails now rather than after all images are read.
-    if _are_datasets(data):
+    if are_datasets(data):
         return _training_on_datasets(recipe, data, resumes, distribution)
     if data is None:
         images = open_images(recipe.data, progress)
@@ -196,7 +193,7 @@ def build_training(
             distribution=distribution,
         ),
         batches=functools.partial(build_training_batches, recipe, cached.train, shard=shard),
-        validation=build_validation_batches(recipe, cached.validation, shard),
+        validation=validation_batches(cached.validation, recipe.training.batch_size, shard),
         samples=rgb_from_lab(cached.validation.rows(0, recipe.training.sample_images)),
         fingerprint=cached.fingerprint,
         images={
@@ -235,7 +232,7 @@ def estimate(
     measured = functools.partial(
         measure, recipe, path=path, epochs_done=epochs_done, strategy=strategy
     )
-    if _are_datasets(data):
+    if are_datasets(data):
         training = _training_on_datasets(recipe, data, resumes, distribution=None)
         lengths = [*map(len, data), 0]
         return measured(training, images=dict(zip(SPLITS, lengths, strict=True)), image_bytes=0)
@@ -248,7 +245,7 @@ def estimate(
         sample = in_memory.model_copy(update={**limits, "test_images": 0})
         given = None
     else:
-        images = load_images(recipe.data) if data is None else data
+        images = _own_images(recipe.data) if data is None else data
         splits = as_splits(images, recipe.data.image_size, "data")
         sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
         counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
@@ -279,23 +276,17 @@ def _image_bytes(data: Data, counts: Mapping[str, int]) -> tuple[int, int, int]:
 def _count_images(data: Data) -> Mapping[str, int]:
     """How many images of a source of the package there are of each split; reads none."""
     if data.source == "folder":
-        return list_folder(**_folder_arguments(data)).wanted
-    asked = (data.train_images, data.validation_images, data.test_images)
+        return _folder(data).wanted
     if data.source == "painted_scenes":
-        found = _scenes(data)
-    else:
-        train, held_out = CIFAR10
-        validation = min(held_out, data.validation_images or held_out)
-        found = (train, validation, held_out - validation)
+        return dict(zip(SPLITS, _scenes(data), strict=True))
+    train, held_out = CIFAR10
+    validation = min(held_out, data.validation_images or held_out)
+    found = (train, validation, held_out - validation)
+    asked = (data.train_images, data.validation_images, data.test_images)
     return {
         split: count if limit is None else min(count, limit)
         for split, count, limit in zip(SPLITS, found, asked, strict=True)
     }
-
-
-def _are_datasets(data: GivenImages | None) -> TypeGuard[Sequence[tf.data.Dataset]]:
-    """Whether images are given as datasets, one of them at least."""
-    return isinstance(data, list | tuple) and any(isinstance(d, tf.data.Dataset) for d in data)
 
 
 def _shard(distribution: Distribution | None) -> Shard | None:
@@ -357,13 +348,6 @@ def build_training_batches(
         first_batch=first_batch,
         shard=shard,
     )
-
-
-def build_validation_batches(
-    recipe: Recipe, lab_cache: LabCache, shard: Shard | None = None
-) -> tf.data.Dataset:
-    """The validation images, in order."""
-    return validation_batches(lab_cache, recipe.training.batch_size, shard)
 
 
 def build_colorizer(
@@ -583,18 +567,14 @@ def _constant(schedule: Schedule, base: float, steps: int) -> Rate:
 SCHEDULES = {"exponential": _exponential, "cosine": _cosine, "constant": _constant}
 
 
-def _folder_arguments(data: Data) -> dict[str, Any]:
+def _folder(data: Data) -> Folder:
     if data.path is None:
         raise ColorizeError("data.path: is unset; say where the images are")
     keys = {"path", "image_size", "validation_share", "test_share", "split_by"}
-    return data.model_dump(include=keys | {f"{split}_images" for split in SPLITS})
+    return list_folder(**data.model_dump(include=keys | {f"{split}_images" for split in SPLITS}))
 
 
-def _folder(data: Data, progress: ReportProgress | None) -> Splits:
-    return load_folder(**_folder_arguments(data), progress=progress)
-
-
-def _cifar10(data: Data, progress: ReportProgress | None) -> Splits:
+def _cifar10(data: Data) -> Splits:
     return load_cifar10(
         data.image_size,
         train_images=data.train_images,
@@ -603,7 +583,7 @@ def _cifar10(data: Data, progress: ReportProgress | None) -> Splits:
     )
 
 
-def _painted_scenes(data: Data, progress: ReportProgress | None) -> Splits:
+def _painted_scenes(data: Data) -> Splits:
     return load_painted_scenes(data.image_size, *_scenes(data), seed=0)
 
 
@@ -617,13 +597,13 @@ def _scenes(data: Data) -> tuple[int, int, int]:
     )
 
 
-def _given(data: Data, progress: ReportProgress | None) -> Splits:
+def _given(data: Data) -> Splits:
     raise ColorizeError(
         "the images were passed to fit as data, and are not kept; name a folder of images (--data)"
     )
 
 
-SOURCES = {
+SOURCES: dict[str, Callable[[Data], Folder | Splits]] = {
     "folder": _folder,
     "cifar10": _cifar10,
     "painted_scenes": _painted_scenes,

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_colorize import hub, pretrained
 from keras_colorize.errors import ColorizeError
-from keras_colorize.evaluation.report import markdown_table
+from keras_colorize.evaluation.report import METRICS_NAME, markdown_table
 from keras_colorize.generators import Generator
 from keras_colorize.training.run import RECIPE_NAME, Run
 
@@ -28,7 +28,7 @@ def card(source: Generator, report: Path | None = None) -> str:
         parts.append("How it was trained is not known.")
     else:
         parts += _training(source.run)
-        if report is None and _metrics_file(source.run.report_folder).exists():
+        if report is None and (source.run.report_folder / METRICS_NAME).exists():
             report = source.run.report_folder
     if report is not None:
         parts += _scores(report)
@@ -72,7 +72,7 @@ def _training(run: Run) -> list[str]:
 
 def _scores(report: Path) -> list[str]:
     """The scores of a report, beside leaving the images gray."""
-    file = _metrics_file(report)
+    file = report / METRICS_NAME
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
         table = markdown_table(metrics["models"])
@@ -84,7 +84,3 @@ def _scores(report: Path) -> list[str]:
             f"{file}: no report of this version; evaluate the model again"
         ) from None
     return ["## Scores", f"On {count:,} test images, {size}:", table]
-
-
-def _metrics_file(report: Path) -> Path:
-    return report / "metrics.json"

@@ -1,5 +1,6 @@
 """The command line: arguments -> one call of the library -> console. Loads no TensorFlow itself."""
 
+import functools
 import os
 import signal
 import sys
@@ -55,6 +56,14 @@ SizeOption = Annotated[
     int | None,
     typer.Option(min=1, help="Evaluate at this size; by default the largest of the models'."),
 ]
+
+
+output_option = functools.partial(typer.Option, "--output", "-o")
+# Options that the help of `colorize` shows together.
+files_option = functools.partial(typer.Option, rich_help_panel="Files")
+colors_option = functools.partial(typer.Option, rich_help_panel="Colors")
+format_option = functools.partial(typer.Option, rich_help_panel="Format")
+running_option = functools.partial(typer.Option, rich_help_panel="Running")
 
 
 def _example(arguments: str) -> str:
@@ -185,7 +194,7 @@ def evaluate(
     images: DataOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for the report; a run's report/ by default."),
+        output_option(help="Folder for the report; a run's report/ by default."),
     ] = None,
     size: SizeOption = None,
 ) -> None:
@@ -204,9 +213,7 @@ def compare(
         typer.Argument(metavar="MODEL", help=f"Each: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"),
     ],
     images: DataOption = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the report.")
-    ] = None,
+    output: Annotated[Path | None, output_option(help="Folder for the report.")] = None,
     size: SizeOption = None,
 ) -> None:
     """Evaluate models side by side on the same images."""
@@ -234,135 +241,95 @@ def colorize(
     ] = None,
     files_from: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Text file that names more images and folders, one a line.",
-            rich_help_panel="Files",
+        files_option(
+            metavar="FILE", help="Text file that names more images and folders, one a line."
         ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(
+        files_option(
             "--output",
             "-o",
             help="Folder; or a file, for one image; - is standard output. By default beside each "
             "image, with --suffix.",
-            rich_help_panel="Files",
         ),
     ] = None,
-    suffix: Annotated[
-        str,
-        typer.Option(help="Added to the names of results, as _color.", rich_help_panel="Files"),
-    ] = "",
+    suffix: Annotated[str, files_option(help="Added to the names of results, as _color.")] = "",
     skip_existing: Annotated[
         bool,
-        typer.Option(
+        files_option(
             "--skip-existing",
             "--resume",
             help="Leave results that are there, to continue a batch.",
-            rich_help_panel="Files",
         ),
     ] = False,
     force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Overwrite results that are there; never an original.",
-            rich_help_panel="Files",
-        ),
+        bool, files_option("--force", help="Overwrite results that are there; never an original.")
     ] = False,
     model: Annotated[
-        str | None,
-        typer.Option(
-            help=f"{MODEL_HELP} By default the pretrained model.", rich_help_panel="Colors"
-        ),
+        str | None, colors_option(help=f"{MODEL_HELP} By default the pretrained model.")
     ] = None,
     vividness: Annotated[
         float | None,
-        typer.Option(
+        colors_option(
             min=0.0,
             max=1.0,
             help="0: faithful, the least error; 1: vivid, as colorful as real images. By default "
             "the model's own.",
-            rich_help_panel="Colors",
         ),
     ] = None,
     prediction_size: Annotated[
         int | None,
-        typer.Option(
+        colors_option(
             min=32,
             max=2048,
             help="Short side at which the network sees images, in pixels; 160 by default.",
-            rich_help_panel="Colors",
         ),
     ] = None,
     keep_color: Annotated[
-        bool,
-        typer.Option(
-            "--keep-color",
-            help="Copy images that are in color already.",
-            rich_help_panel="Colors",
-        ),
+        bool, colors_option("--keep-color", help="Copy images that are in color already.")
     ] = False,
     format: Annotated[
         str | None,
-        typer.Option(
-            help="Format of all results: jpg, png, webp, tif and more; by default each image's "
-            "own.",
-            rich_help_panel="Format",
+        format_option(
+            help="Format of all results: jpg, png, webp, tif and more; by default each image's own."
         ),
     ] = None,
     quality: Annotated[
-        int,
-        typer.Option(
-            min=1, max=100, help="Of JPEG, WebP and other lossy formats.", rich_help_panel="Format"
-        ),
+        int, format_option(min=1, max=100, help="Of JPEG, WebP and other lossy formats.")
     ] = 95,
     background: Annotated[
         str | None,
-        typer.Option(
-            help="Color for transparent images in formats without transparency: white, #rrggbb.",
-            rich_help_panel="Format",
+        format_option(
+            help="Color for transparent images in formats without transparency: white, #rrggbb."
         ),
     ] = None,
     strip_metadata: Annotated[
         bool,
-        typer.Option(
-            "--strip-metadata",
-            help="Leave out date, camera, place, resolution and texts.",
-            rich_help_panel="Format",
+        format_option(
+            "--strip-metadata", help="Leave out date, camera, place, resolution and texts."
         ),
     ] = False,
     allow_damaged: Annotated[
-        bool,
-        typer.Option(
-            "--allow-damaged",
-            help="Use what can be read of damaged files.",
-            rich_help_panel="Running",
-        ),
+        bool, running_option("--allow-damaged", help="Use what can be read of damaged files.")
     ] = False,
     device: Annotated[
-        str | None,
-        typer.Option(help="cpu or gpu:N; by default the first GPU.", rich_help_panel="Running"),
+        str | None, running_option(help="cpu or gpu:N; by default the first GPU.")
     ] = None,
     engine: Annotated[
         Engine,
-        typer.Option(
+        running_option(
             help="local: this process; ray: the workers of a Ray cluster, also for files at s3:// "
-            "and other URLs.",
-            rich_help_panel="Running",
+            "and other URLs."
         ),
     ] = "local",
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Ray workers; by default one a CPU.", rich_help_panel="Running"),
+        int | None, running_option(min=1, help="Ray workers; by default one a CPU.")
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.jsonl",
-            help="Add a line for each image: done, kept or failed, and why.",
-            rich_help_panel="Running",
+        running_option(
+            metavar="FILE.jsonl", help="Add a line for each image: done, kept or failed, and why."
         ),
     ] = None,
 ) -> None:
@@ -419,9 +386,7 @@ def export(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", help="The model's folder, saved_models/NAME; or a file, by --format."
-        ),
+        output_option(help="The model's folder, saved_models/NAME; or a file, by --format."),
     ],
     format: Annotated[
         Format,
@@ -497,7 +462,7 @@ def request(
         str, typer.Argument(help="http://HOST:8501/v1/models/NAME, or grpc://HOST:8500.")
     ],
     image: Annotated[Path, typer.Argument(help="A JPEG, PNG, GIF or BMP file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")],
+    output: Annotated[Path, output_option(help="The PNG file to write.")],
     model: Annotated[str | None, typer.Option(help="The model's name, for gRPC alone.")] = None,
     vividness: Annotated[
         float | None,
@@ -528,7 +493,7 @@ def plot(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder; the run's report/ by default."),
+        output_option(help="Folder; the run's report/ by default."),
     ] = None,
 ) -> None:
     """Draw a run's loss and accuracy curves as PNG."""
@@ -607,9 +572,7 @@ def cache(recipe: RecipeArgument, overrides: SetOption = None) -> None:
 @data.command("oxford-paintings")
 def oxford_paintings(
     annotations: Annotated[Path, typer.Option(help="The dataset's spreadsheet, .xlsx or .csv.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for train/, validation/ and test/.")
-    ],
+    output: Annotated[Path, output_option(help="Folder for train/, validation/ and test/.")],
     resize: Annotated[
         int | None, typer.Option(min=1, help="Shrink larger images to this short side.")
     ] = None,

@@ -11,12 +11,17 @@ import tensorflow as tf
 
 from keras_colorize.srgb import (
     AB_SCALE,
+    CURVE_OFFSET,
+    CURVE_POWER,
+    CURVE_SLOPE,
+    ENCODED_KNEE,
     GAMUT_TOLERANCE,
     LAB_KNEE,
     LAB_KNEE_ROOT,
     LAB_OFFSET,
     LAB_SLOPE,
     LIGHTNESS_SCALE,
+    LINEAR_KNEE,
     LINEAR_RGB_FROM_XYZ,
     WHITE_D65,
     XYZ_FROM_LINEAR_RGB,
@@ -50,7 +55,8 @@ def rgb_to_lab(rgb: tf.Tensor) -> tf.Tensor:
     if lab_operations is not None:
         return lab_operations.rgb_to_lab(rgb)
     rgb = tf.convert_to_tensor(rgb)
-    linear = tf.where(rgb > 0.04045, tf.pow((rgb + 0.055) / 1.055, 2.4), rgb / 12.92)
+    power = tf.pow((rgb + CURVE_OFFSET) / (1.0 + CURVE_OFFSET), CURVE_POWER)
+    linear = tf.where(rgb > ENCODED_KNEE, power, rgb / CURVE_SLOPE)
     xyz = _product(linear, XYZ_FROM_LINEAR_RGB) / tf.constant(WHITE_D65, rgb.dtype)
     # The cube root of dark colors is not differentiable: `where` must not see it there.
     root = tf.pow(tf.maximum(xyz, LAB_KNEE), 1.0 / 3.0)
@@ -78,8 +84,9 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
     lightness, a, b = tf.unstack(tf.convert_to_tensor(lab), axis=-1)
     b = tf.minimum(b, (lightness + 16.0) * (200.0 / 116.0))  # No Z below 0.
     linear = tf.clip_by_value(_linear_rgb(tf.stack([lightness, a, b], axis=-1)), 0.0, 1.0)
-    root = tf.pow(tf.maximum(linear, 0.0031308), 1.0 / 2.4)
-    return tf.where(linear > 0.0031308, 1.055 * root - 0.055, 12.92 * linear)
+    root = tf.pow(tf.maximum(linear, LINEAR_KNEE), 1.0 / CURVE_POWER)
+    encoded = (1.0 + CURVE_OFFSET) * root - CURVE_OFFSET
+    return tf.where(linear > LINEAR_KNEE, encoded, CURVE_SLOPE * linear)
 
 
 def split_lab(lab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

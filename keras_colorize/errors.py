@@ -17,6 +17,11 @@ def shorten(text: str, length: int = 80) -> str:
     return line if len(text) <= length else f"{line}..."
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; its type's name if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def warn_renamed(old: str, new: str) -> None:
     """Warns the caller's caller that a public name has changed; the old one works for a version."""
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=3)

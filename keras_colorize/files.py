@@ -143,6 +143,15 @@ def locked(
         yield
 
 
+@contextmanager
+def named_failure(path: Path) -> Iterator[None]:
+    """Turns an OSError into a ColorizeError: this file or folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ColorizeError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text, whole or not at all; names of files keep bytes that are not UTF-8."""
     with whole_file(path) as beside:

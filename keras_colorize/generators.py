@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from zipfile import is_zipfile
 
 from keras_colorize import hub, pretrained
-from keras_colorize.errors import ColorizeError, shorten
+from keras_colorize.errors import ColorizeError, first_line, shorten
 from keras_colorize.parts import own_parts
 from keras_colorize.recipe import Recipe, RecipeError
 from keras_colorize.startup import load_tensorflow, use_device
@@ -235,7 +235,7 @@ def _load(path: Path) -> "keras.Model":
         raise
     except Exception as error:  # Damaged files make Keras, HDF5 and TensorFlow raise many kinds.
         kind = "SavedModel" if _is_saved_model(path) else "Keras model"
-        reason = shorten(next(iter(str(error).splitlines()), type(error).__name__), 200)
+        reason = shorten(first_line(error), 200)
         raise ColorizeError(f"{path}: cannot be loaded as a {kind}: {reason}") from error
 
 

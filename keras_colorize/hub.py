@@ -22,7 +22,7 @@ TAGS = ("keras-colorize", "image-colorization")
 
 
 def is_address(model: str | Path) -> bool:
-    """Whether a MODEL argument is meant to be an address on the Hub."""
+    """Whether a MODEL argument is meant to be a model on the Hub."""
     return str(model).startswith("hf:/")
 
 
@@ -82,7 +82,7 @@ def upload(folder: Path, repository: str, *, private: bool | None, message: str)
         message: of the commit.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         ColorizeError: the Hub refuses, or cannot be reached.

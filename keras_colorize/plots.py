@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from keras_colorize.errors import ColorizeError
-from keras_colorize.files import whole_file
+from keras_colorize.files import named_failure, whole_file
 from keras_colorize.tables import BEST_BY
 
 # The panels of each chart, two a row: a title, and the label of each column that it shows.
@@ -51,7 +50,7 @@ _COLORS = ("#0072b2", "#d55e00")
 _INK, _FRAME, _GRID = "#333333", "#bbbbbb", "#e6e6e6"
 
 
-def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[Path]:
+def plot_history(rows: Sequence[Mapping[str, float]], folder: Path) -> list[Path]:
     """Draws the curves of a run: training pale, validation strong, the epoch of best L1 marked.
 
     Columns that the history lacks are left out, and so are charts without any column: a plain CNN
@@ -60,7 +59,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[P
     Args:
         rows: one per epoch, at least one, all with the same columns: `epoch`, counted from 1, and
             any of the logs' names, those of validation with the prefix `val_`. NaN is a gap.
-        directory: where losses.png, accuracy.png, delta_e.png and learning_rate.png go; created
+        folder: where losses.png, accuracy.png, delta_e.png and learning_rate.png go; created
             if missing.
 
     Returns:
@@ -89,7 +88,7 @@ def plot_history(rows: Sequence[Mapping[str, float]], directory: Path) -> list[P
         panels_of_figure = figure.subplots(down, across, squeeze=False).flat
         for number, (title, columns) in enumerate(shown):
             _draw_panel(panels_of_figure[number], title, columns, history, best, named=not number)
-        written.append(directory / name)
+        written.append(folder / name)
         save_figure(figure, written[-1])
     return written
 
@@ -152,13 +151,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         ColorizeError: the file cannot be written.
     """
-    try:
-        with whole_file(path) as beside, warnings.catch_warnings():
-            # Names in scripts that the font lacks are drawn as boxes; that needs no warning.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            figure.savefig(beside, format="png")
-    except OSError as error:
-        raise ColorizeError(f"{path}: cannot be written ({error.strerror})") from error
+    with named_failure(path), whole_file(path) as beside, warnings.catch_warnings():
+        # Names in scripts that the font lacks are drawn as boxes; that needs no warning.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(beside, format="png")
 
 
 def _best_epoch(history: dict[str, np.ndarray]) -> tuple[float, float] | None:

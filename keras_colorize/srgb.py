@@ -24,6 +24,12 @@ LINEAR_RGB_FROM_XYZ = (
     (0.05564664, -0.20404134, 1.05731107),
 )
 
+CURVE_SLOPE, CURVE_OFFSET, CURVE_POWER = 12.92, 0.055, 2.4
+"""Of the sRGB curve: linear is `((encoded + offset) / (1 + offset)) ** power` above the knee, and
+`encoded / slope` below."""
+
+ENCODED_KNEE, LINEAR_KNEE = 0.04045, 0.0031308
+
 LAB_KNEE, LAB_KNEE_ROOT = 0.008856, 0.2068966
 """Lab is a cube root of XYZ / white above the first, which has the second as its root."""
 
@@ -48,12 +54,14 @@ _BISECTIONS = 12  # As in `color.fit_gamut`; they leave 0.05 of chroma.
 
 def linear_from_encoded(encoded: np.ndarray) -> np.ndarray:
     """Removes the sRGB curve: gamma-encoded values in 0..1 -> linear ones."""
-    return np.where(encoded > 0.04045, ((encoded + 0.055) / 1.055) ** 2.4, encoded / 12.92)
+    power = ((encoded + CURVE_OFFSET) / (1.0 + CURVE_OFFSET)) ** CURVE_POWER
+    return np.where(encoded > ENCODED_KNEE, power, encoded / CURVE_SLOPE)
 
 
 def encoded_from_linear(linear: np.ndarray) -> np.ndarray:
     """Applies the sRGB curve: linear values in 0..1 -> gamma-encoded ones."""
-    return np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    root = (1.0 + CURVE_OFFSET) * linear ** (1.0 / CURVE_POWER) - CURVE_OFFSET
+    return np.where(linear > LINEAR_KNEE, root, CURVE_SLOPE * linear)
 
 
 @functools.cache

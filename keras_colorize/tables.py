@@ -48,6 +48,14 @@ def _one_of(names: tuple[str, ...]) -> BeforeValidator:
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Filters = Annotated[int, Field(ge=1, le=512)]
+FirstFilters = Annotated[
+    Filters,
+    Field(description="Channels of the first block; the deepest have eight times as many."),
+]
+InitialWeights = Annotated[
+    Literal["normal", "keras"],
+    Field(description="Random initial weights: N(0, 0.02), or Keras's defaults."),
+]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0 - 2.0**-25)]  # In float32 the rest is 1.
 
@@ -62,9 +70,14 @@ NETWORK_TAGS = {"generator": (*DOWNSAMPLING, "own"), "discriminator": ("patch", 
 
 
 class Table(BaseModel):
-    """A table of a recipe: unknown keys are errors, values never change."""
+    """A table of a recipe: unknown keys are errors, values never change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    The docstring below a key is its description in the reference of recipes.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 _TEST_KEYS = {
@@ -78,57 +91,35 @@ _TEST_KEYS = {
 class Data(Table):
     """Where the images come from, and how many go where."""
 
-    source: Annotated[str, _one_of(SOURCES)] = Field(
-        description="Where the images come from; `given`: passed to `fit` as `data`; or "
-        "`module:function`, a function of your own."
-    )
-    path: str | None = Field(
-        default=None, description="Folder of the images, for `folder` and functions of your own."
-    )
+    source: Annotated[str, _one_of(SOURCES)]
+    """Where the images come from; `given`: passed to `fit` as `data`; or `module:function`, a
+    function of your own."""
+    path: str | None = None
+    """Folder of the images, for `folder` and functions of your own."""
     # Below 32 the discriminator's last convolution has no input left.
-    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = (
-        Field(
-            default=32,
-            description="Height and width to which images are cropped and resized, in pixels.",
-        )
-    )
-    train_images: Count | None = Field(
-        default=None, description="Train on at most this many images; unset: all."
-    )
-    validation_images: Count | None = Field(
-        default=None, description="Validate on at most this many images; unset: all."
-    )
-    test_images: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
-        default=None, description="Keep at most this many images for testing; unset: all."
-    )
-    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-        default=0.1,
-        description="Share of a folder's images to validate on, unless it has `validation/`.",
-    )
-    test_share: Share = Field(
-        default=0.1,
-        description="Share of a folder's images kept for testing, unless it has `test/`.",
-    )
-    split_by: Literal["file", "folder"] = Field(
-        default="file",
-        description="Whether each file of a folder is split by itself, or subfolders as a whole.",
-    )
-    flip: bool = Field(
-        default=True, description="Mirror half of the training images, drawn every epoch."
-    )
-    crop: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        default=1.0, description="Smallest side of random training crops, as a share; 1: no crops."
-    )
-    memory_gib: Annotated[float, Field(gt=0.0)] | None = Field(
-        default=None,
-        description="Hold Lab of the images in memory up to this size, in GiB, and on disk above; "
-        "unset: a quarter of the machine's memory.",
-    )
-    cache: str | None = Field(
-        default=None,
-        description="Folder of Lab on disk; unset: `keras-colorize` in `$XDG_CACHE_HOME` or "
-        "`~/.cache`.",
-    )
+    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=min(DOWNSAMPLING.values()))] = 32
+    """Height and width to which images are cropped and resized, in pixels."""
+    train_images: Count | None = None
+    """Train on at most this many images; unset: all."""
+    validation_images: Count | None = None
+    """Validate on at most this many images; unset: all."""
+    test_images: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Keep at most this many images for testing; unset: all."""
+    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Share of a folder's images to validate on, unless it has `validation/`."""
+    test_share: Share = 0.1
+    """Share of a folder's images kept for testing, unless it has `test/`."""
+    split_by: Literal["file", "folder"] = "file"
+    """Whether each file of a folder is split by itself, or subfolders as a whole."""
+    flip: bool = True
+    """Mirror half of the training images, drawn every epoch."""
+    crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Smallest side of random training crops, as a share; 1: no crops."""
+    memory_gib: Annotated[float, Field(gt=0.0)] | None = None
+    """Hold Lab of the images in memory up to this size, in GiB, and on disk above; unset: a quarter
+    of the machine's memory."""
+    cache: str | None = None
+    """Folder of Lab on disk; unset: `keras-colorize` in `$XDG_CACHE_HOME` or `~/.cache`."""
 
     @field_validator("path")
     @classmethod
@@ -168,57 +159,41 @@ class Data(Table):
 class UNet(Table):
     """The original's U-Net, which predicts ab from lightness."""
 
-    network: Literal["unet"] = Field(default="unet", description="Which generator.")
-    normalization: Literal["batch", "instance"] = Field(
-        default="batch", description="Normalization of the blocks."
-    )
-    filters: Annotated[int, Field(ge=1, le=512)] = Field(
-        default=64, description="Channels of the first block; the deepest have eight times as many."
-    )
-    dropout: Share = Field(
-        default=0.5, description="Dropout rate of the two deepest decoder blocks."
-    )
-    initial_weights: Literal["normal", "keras"] = Field(
-        default="normal", description="Random initial weights: N(0, 0.02), or Keras's defaults."
-    )
+    network: Literal["unet"] = "unet"
+    """Which generator."""
+    normalization: Literal["batch", "instance"] = "batch"
+    """Normalization of the blocks."""
+    filters: FirstFilters = 64
+    dropout: Share = 0.5
+    """Dropout rate of the two deepest decoder blocks."""
+    initial_weights: InitialWeights = "normal"
 
 
 class EfficientNet(Table):
     """A pretrained EfficientNet-Lite0 encoder with a decoder that predicts ab and ab classes."""
 
-    network: Literal["efficientnet"] = Field(description="Which generator.")
-    encoder_weights: Literal["imagenet", "none"] = Field(
-        default="imagenet", description="Pretrained weights of the encoder, or random ones."
-    )
-    frozen_stages: Annotated[int, Field(ge=0, le=7)] = Field(
-        default=3, description="Stages of the encoder, from the first on, that are never trained."
-    )
+    network: Literal["efficientnet"]
+    """Which generator."""
+    encoder_weights: Literal["imagenet", "none"] = "imagenet"
+    """Pretrained weights of the encoder, or random ones."""
+    frozen_stages: Annotated[int, Field(ge=0, le=7)] = 3
+    """Stages of the encoder, from the first on, that are never trained."""
     decoder_filters: Annotated[
         tuple[Filters, ...], Field(min_length=4, max_length=4, strict=False)
-    ] = Field(
-        default=(192, 128, 64, 64), description="Channels of the decoder at strides 32, 16, 8, 4."
-    )
-    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
-        default=0.5,
-        description="Temperature of the ab classes; below 1 likely colors count more: more vivid.",
-    )
-    vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = Field(
-        default=1.0, description="Factor on the chroma of the ab classes."
-    )
-    vivid_regression: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        default=0.0, description="Share of the regression in the vivid colors; the rest: classes."
-    )
-    vivid_contrast: Annotated[float, Field(gt=0.0, le=3.0)] = Field(
-        default=1.0,
-        description="Exponent on chroma in the vivid colors; above 1 strong colors gain most.",
-    )
-    vivid_pivot: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
-        default=16.0,
-        description="Chroma that `vivid_contrast` leaves as it is, in units of a and b.",
-    )
-    vividness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        default=0.0, description="The saved model's default: 0 faithful, 1 vivid."
-    )
+    ] = (192, 128, 64, 64)
+    """Channels of the decoder at strides 32, 16, 8, 4."""
+    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
+    """Temperature of the ab classes; below 1 likely colors count more: more vivid."""
+    vivid_chroma: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    """Factor on the chroma of the ab classes."""
+    vivid_regression: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the regression in the vivid colors; the rest: classes."""
+    vivid_contrast: Annotated[float, Field(gt=0.0, le=3.0)] = 1.0
+    """Exponent on chroma in the vivid colors; above 1 strong colors gain most."""
+    vivid_pivot: Annotated[float, Field(gt=0.0, le=100.0)] = 16.0
+    """Chroma that `vivid_contrast` leaves as it is, in units of a and b."""
+    vividness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """The saved model's default: 0 faithful, 1 vivid."""
 
 
 class OwnNetwork(Table):
@@ -226,24 +201,19 @@ class OwnNetwork(Table):
 
     model_config = ConfigDict(extra="allow")
 
-    network: Annotated[str, Field(pattern=f"^{_OWN_PART}$")] = Field(
-        description="`module:function`, which builds the network."
-    )
+    network: Annotated[str, Field(pattern=f"^{_OWN_PART}$")]
+    """`module:function`, which builds the network."""
 
 
 class Discriminator(Table):
     """The network that distinguishes real ab from predicted ab. Without this table: a plain CNN."""
 
-    network: Literal["patch"] = Field(default="patch", description="Which discriminator.")
-    normalization: Literal["batch", "instance", "spectral", "none"] = Field(
-        default="batch", description="Normalization of the blocks."
-    )
-    filters: Annotated[int, Field(ge=1, le=512)] = Field(
-        default=64, description="Channels of the first block; the deepest have eight times as many."
-    )
-    initial_weights: Literal["normal", "keras"] = Field(
-        default="normal", description="Random initial weights: N(0, 0.02), or Keras's defaults."
-    )
+    network: Literal["patch"] = "patch"
+    """Which discriminator."""
+    normalization: Literal["batch", "instance", "spectral", "none"] = "batch"
+    """Normalization of the blocks."""
+    filters: FirstFilters = 64
+    initial_weights: InitialWeights = "normal"
 
 
 def _by_network(default: str) -> PydanticDiscriminator:
@@ -274,61 +244,42 @@ AnyDiscriminator = Annotated[
 class Losses(Table):
     """What the generator is trained on: `weight * reconstruction + (1 - weight) * adversarial`."""
 
-    reconstruction: Annotated[str, _one_of(RECONSTRUCTION_LOSSES)] = Field(
-        default="l1", description="Loss of predicted ab, or `module:function`."
-    )
-    reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        default=0.99, description="Weight of the reconstruction loss beside the adversarial one."
-    )
-    adversarial: Literal["bce", "least_squares"] = Field(
-        default="bce",
-        description="Adversarial loss of generator and discriminator: binary cross-entropy, as in "
-        "the original, or least squares.",
-    )
-    real_target: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
-        default=1.0,
-        description="Target of the discriminator for real images; below 1: label smoothing.",
-    )
-    class_weight: Annotated[float, Field(ge=0.0)] = Field(
-        default=0.02, description="Weight of the loss of ab classes (`efficientnet`)."
-    )
-    class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        default=0.5,
-        description="How strongly rare ab classes count more (`efficientnet`); 0: all alike.",
-    )
+    reconstruction: Annotated[str, _one_of(RECONSTRUCTION_LOSSES)] = "l1"
+    """Loss of predicted ab, or `module:function`."""
+    reconstruction_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.99
+    """Weight of the reconstruction loss beside the adversarial one."""
+    adversarial: Literal["bce", "least_squares"] = "bce"
+    """Adversarial loss of generator and discriminator: binary cross-entropy, as in the original, or
+    least squares."""
+    real_target: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
+    """Target of the discriminator for real images; below 1: label smoothing."""
+    class_weight: Annotated[float, Field(ge=0.0)] = 0.02
+    """Weight of the loss of ab classes (`efficientnet`)."""
+    class_rebalancing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    """How strongly rare ab classes count more (`efficientnet`); 0: all alike."""
 
 
 class Optimizers(Table):
     """The optimizers of both networks."""
 
-    name: Annotated[str, _one_of(OPTIMIZERS)] = Field(
-        default="adam", description="Which optimizer, or `module:function`."
-    )
-    generator_learning_rate: LearningRate = Field(
-        default=3e-4, description="Base learning rate of the generator."
-    )
-    discriminator_learning_rate: LearningRate = Field(
-        default=6e-5, description="Base learning rate of the discriminator."
-    )
-    beta_1: Beta = Field(
-        default=0.5, description="Decay of the first moment (`adam`, `adamw`, `lion`)."
-    )
-    beta_2: Beta = Field(
-        default=0.999, description="Decay of the second moment (`adam`, `adamw`, `lion`)."
-    )
-    epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        default=1e-8, description="Added to the root of the second moment (`adam`, `adamw`)."
-    )
-    momentum: Beta = Field(default=0.9, description="Momentum (`sgd`).")
-    weight_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        default=0.0,
-        description="Decoupled weight decay, of all but biases and normalizations; `adam` with "
-        "it is `adamw`.",
-    )
-    encoder_learning_rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        default=1.0,
-        description="Factor on the learning rate of a pretrained encoder (`adam`, `adamw`).",
-    )
+    name: Annotated[str, _one_of(OPTIMIZERS)] = "adam"
+    """Which optimizer, or `module:function`."""
+    generator_learning_rate: LearningRate = 3e-4
+    """Base learning rate of the generator."""
+    discriminator_learning_rate: LearningRate = 6e-5
+    """Base learning rate of the discriminator."""
+    beta_1: Beta = 0.5
+    """Decay of the first moment (`adam`, `adamw`, `lion`)."""
+    beta_2: Beta = 0.999
+    """Decay of the second moment (`adam`, `adamw`, `lion`)."""
+    epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-8
+    """Added to the root of the second moment (`adam`, `adamw`)."""
+    momentum: Beta = 0.9
+    """Momentum (`sgd`)."""
+    weight_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decoupled weight decay, of all but biases and normalizations; `adam` with it is `adamw`."""
+    encoder_learning_rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Factor on the learning rate of a pretrained encoder (`adam`, `adamw`)."""
 
 
 class Schedule(Table):
@@ -339,21 +290,16 @@ class Schedule(Table):
     first `warmup_steps` the rate rises along a line.
     """
 
-    shape: Annotated[str, _one_of(SCHEDULES)] = Field(
-        default="exponential", description="How the learning rate falls, or `module:function`."
-    )
-    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = Field(
-        default=0, description="Steps in which the learning rate first rises from zero."
-    )
-    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        default=0.1, description="Factor after each `decay_steps` (`exponential`)."
-    )
-    decay_steps: Count = Field(
-        default=60_000, description="Steps in which the rate falls by `decay_rate` (`exponential`)."
-    )
-    minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        default=1e-6, description="Floor of the learning rate (`exponential`, `cosine`)."
-    )
+    shape: Annotated[str, _one_of(SCHEDULES)] = "exponential"
+    """How the learning rate falls, or `module:function`."""
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Steps in which the learning rate first rises from zero."""
+    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """Factor after each `decay_steps` (`exponential`)."""
+    decay_steps: Count = 60_000
+    """Steps in which the rate falls by `decay_rate` (`exponential`)."""
+    minimum_learning_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
+    """Floor of the learning rate (`exponential`, `cosine`)."""
 
     @property
     def is_assignable(self) -> bool:
@@ -364,45 +310,36 @@ class Schedule(Table):
 class Training(Table):
     """How long, in what portions, how precisely, and what is kept."""
 
-    epochs: Count = Field(description="Epochs of the whole training; may grow later.")
-    batch_size: Count = Field(default=32, description="Images a step, over all devices.")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
-        default=0, description="Of initial weights, dropout, order, flips and crops."
-    )
-    initial_weights: str | None = Field(
-        default=None,
-        description="Model whose generator's weights to start from: a run, a `.keras` file, the "
-        "original's `.pt`, the name of a pretrained model, or `hf://user/name`.",
-    )
-    frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = Field(
-        default=0, description="First epochs in which a pretrained encoder is not trained."
-    )
-    weight_average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        default=0.0,
-        description="Decay of the moving average of weights that is saved; 0: no average.",
-    )
-    keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = Field(
-        default=(), description="Epochs after which the model is kept under a name of its own."
-    )
-    sample_images: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=8, description="Validation images in the sample grids."
-    )
-    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = Field(
-        default=5.0, description="Save the state this often within an epoch, in minutes."
-    )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        default="float32",
-        description="What the networks compute in; weights are float32. `mixed_float16`, with "
-        "scaled losses, is for GPUs that compute slowly in bfloat16.",
-    )
-    strategy: Literal["none", "mirrored", "multi_worker"] | None = Field(
-        default=None,
-        description="How devices train together: `none`, one device; `mirrored`, all GPUs of this "
-        "machine; `multi_worker`, the machines that TF_CONFIG names. Unset: `multi_worker` where "
-        "TF_CONFIG names several, else `mirrored` on several GPUs, else `none`.",
-    )
-    jit_compile: bool = Field(default=False, description="Compile the training step with XLA.")
-    steps_per_execution: Count = Field(default=1, description="Steps in one call of TensorFlow.")
+    epochs: Count
+    """Epochs of the whole training; may grow later."""
+    batch_size: Count = 32
+    """Images a step, over all devices."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of initial weights, dropout, order, flips and crops."""
+    initial_weights: str | None = None
+    """Model whose generator's weights to start from: a run, a `.keras` file, the original's `.pt`,
+    the name of a pretrained model, or `hf://user/name`."""
+    frozen_epochs: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """First epochs in which a pretrained encoder is not trained."""
+    weight_average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of the moving average of weights that is saved; 0: no average."""
+    keep_epochs: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """Epochs after which the model is kept under a name of its own."""
+    sample_images: Annotated[int, Field(ge=1, le=64)] = 8
+    """Validation images in the sample grids."""
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+    """Save the state this often within an epoch, in minutes."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """What the networks compute in; weights are float32. `mixed_float16`, with scaled losses, is
+    for GPUs that compute slowly in bfloat16."""
+    strategy: Literal["none", "mirrored", "multi_worker"] | None = None
+    """How devices train together: `none`, one device; `mirrored`, all GPUs of this machine;
+    `multi_worker`, the machines that TF_CONFIG names. Unset: `multi_worker` where TF_CONFIG names
+    several, else `mirrored` on several GPUs, else `none`."""
+    jit_compile: bool = False
+    """Compile the training step with XLA."""
+    steps_per_execution: Count = 1
+    """Steps in one call of TensorFlow."""
 
     @model_validator(mode="after")
     def _steps_can_be_divided(self) -> "Training":

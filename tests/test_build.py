@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_colorize import build, tables
+from keras_colorize.data.pipeline import validation_batches
 from keras_colorize.models.efficientnet.encoder import encoder_layers
 from keras_colorize.models.layers import SpectralConv2D
 from keras_colorize.recipe import Recipe, load_recipe
@@ -84,7 +85,7 @@ def test_a_pretrained_encoder_with_a_decoder():
     recipe = load_recipe("paintings_and_photos", ["training.epochs=3"])
     # Between common and rare colors; 70 images are three batches of an epoch.
     images = np.random.default_rng(0).integers(0, 256, (70, 128, 128, 3), np.uint8)
-    batches = build.build_validation_batches(recipe, cache_lab(images))
+    batches = validation_batches(cache_lab(images), recipe.training.batch_size)
     colorizer = build.build_colorizer(recipe, batches)
     assert type(colorizer) is ClassifyingColorizer
     optimizer = colorizer.generator_optimizer
@@ -174,11 +175,11 @@ def test_precision_is_the_networks_alone():
 def test_batches_follow_the_recipe():
     overrides = ["data.train_images=10", "data.validation_images=6", "data.test_images=0"]
     recipe = small("quickstart", *overrides, "training.batch_size=4", "data.flip=false")
-    splits = build.load_images(recipe.data)
+    splits = build.open_images(recipe.data)
     epoch = tf.Variable(0)
     training = build.build_training_batches(recipe, cache_lab(splits.train.rgb), epoch, 1)
     assert [len(lightness) for lightness, _ in training] == [4, 2]
-    validation = build.build_validation_batches(recipe, cache_lab(splits.validation.rgb))
+    validation = build.build_training(recipe).validation
     assert [len(lightness) for lightness, _ in validation] == [4, 2]
 
 
@@ -228,7 +229,7 @@ def test_painted_scenes_have_default_counts():
     data = load_recipe("quickstart").data.model_copy(
         update={"train_images": 1, "validation_images": None, "test_images": 0}
     )
-    splits = build.load_images(data)
+    splits = build.open_images(data)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (1, 200, 0)
 
 

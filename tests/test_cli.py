@@ -131,7 +131,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["colorize", "-o", "b", "--files-from", "list.txt"], 1, "list.txt: No such file"),
         (["colorize", "a.png", "-o", "b", "--engine", "spark"], 2, "'--engine'"),
         (["colorize", "a.png", "-o", "b", "--report", "a.png"], 1, "must be a file *.jsonl"),
-        (["colorize", "s3://a/b", "-o", "b"], 1, "s3://a/b: files at addresses need --engine ray"),
+        (["colorize", "s3://a/b", "-o", "b"], 1, "s3://a/b: files at URLs need --engine ray"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
         (["export", "m", "-o", "b", "--format", "tf"], 2, "Invalid value for '--format'"),
         (["export", "m", "-o", "b", "--format", "onnx"], 1, "b: must be a file with the suffix"),
@@ -273,13 +273,13 @@ def test_a_reader_that_leaves_is_no_news(tmp_path):
 
 
 def test_a_command_with_tensorflow_is_quiet(call, tmp_path):
-    """Colorizing with a model of the layers of our own, one of the pictures damaged."""
+    """Colorizing with a model of the layers of our own, one of the images damaged."""
     from keras_colorize.models import unet_generator
 
     unet_generator(filters=2).save(tmp_path / "model.keras")
     (tmp_path / "in").mkdir()
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "good.png")
-    (tmp_path / "in" / "bad.png").write_text("no picture")
+    (tmp_path / "in" / "bad.png").write_text("no image")
     code, output, errors = call("colorize", "in", "-o", "out", "--model", "model.keras")
     assert (code, output) == (1, "1 of 2 images colorized: out\n")
     assert errors.startswith("keras-colorize: in/bad.png: ") and errors.count("\n") == 1

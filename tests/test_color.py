@@ -103,11 +103,11 @@ class TestConversion:
             ((1, 0, 1), (60.3242, 98.2343, -60.8249)),
         ],
     )
-    def test_lab_of_published_colours(self, rgb, lab):
+    def test_lab_of_published_colors(self, rgb, lab):
         found = color.rgb_to_lab(np.array([[rgb]], np.float32))
         np.testing.assert_allclose(found[0, 0], lab, atol=5e-3)
 
-    def test_8_bit_colours_come_back_exactly(self, rgb_grid):
+    def test_8_bit_colors_come_back_exactly(self, rgb_grid):
         back = color.lab_to_rgb(color.rgb_to_lab(rgb_grid))
         np.testing.assert_array_equal(np.rint(back * 255.0), np.rint(rgb_grid * 255.0))
 
@@ -129,11 +129,11 @@ class TestNormalizedTensors:
 
 
 class TestFitGamut:
-    def test_colours_inside_are_returned_bit_for_bit(self, rgb_grid):
+    def test_colors_inside_are_returned_bit_for_bit(self, rgb_grid):
         lab = color.rgb_to_lab(rgb_grid).numpy()
         assert color.fit_gamut(lab).numpy().tobytes() == lab.tobytes()
 
-    def test_all_colours_come_inside(self, lab_grid):
+    def test_all_colors_come_inside(self, lab_grid):
         linear = linear_rgb(color.fit_gamut(lab_grid))
         assert linear.min() > -2e-4
         assert linear.max() < 1.0002
@@ -170,12 +170,12 @@ class TestFitGamut:
 
 
 class TestRender:
-    def test_8_bit_pictures_come_back(self, rgb_grid):
+    def test_8_bit_images_come_back(self, rgb_grid):
         rgb = color.render(*color.split_lab(color.rgb_to_lab(rgb_grid)))
         assert rgb.dtype == tf.uint8
         np.testing.assert_array_equal(rgb, np.rint(rgb_grid * 255.0))
 
-    def test_colours_beyond_srgb_keep_their_lightness(self, lab_grid):
+    def test_colors_beyond_srgb_keep_their_lightness(self, lab_grid):
         rgb = tf.cast(color.render(*color.split_lab(lab_grid)), tf.float32) / 255.0
         # Rounding to 8 bits costs up to 0.25 in L; clipping would cost up to 60.
         np.testing.assert_allclose(color.rgb_to_lab(rgb)[..., 0], lab_grid[..., 0], atol=0.3)

@@ -70,9 +70,9 @@ def test_a_gan_has_all_four_charts(tmp_path, figures):
     ]
     assert set(written) == set((tmp_path / "report" / "plots").iterdir())
     for path in written:
-        picture = cv2.imread(path)
-        assert picture.shape[1] >= 800
-        assert np.ptp(picture) > 150
+        image = cv2.imread(path)
+        assert image.shape[1] >= 800
+        assert np.ptp(image) > 150
 
     panels = lines_of(figures["losses.png"])
     assert list(panels) == [

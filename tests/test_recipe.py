@@ -28,7 +28,7 @@ epochs = 3
 """
 
 # What the original's three trainings were made of, as its author's tables give it; Adam's settings,
-# the floor, the batch and the picture size are common to all.
+# the floor, the batch and the image size are common to all.
 ORIGINAL = {
     "data.image_size": 32,
     "data.flip": True,
@@ -124,7 +124,7 @@ class TestInstalled:
         assert recipe.name == name
         assert {key: get(recipe, key) for key in RECIPES[name]} == RECIPES[name]
 
-    def test_the_cnn_is_the_gans_generator_on_its_pictures_alone(self):
+    def test_the_cnn_is_the_gans_generator_on_its_images_alone(self):
         cnn, gan = load_recipe("paintings_cnn"), load_recipe("paintings_gan_batch_norm")
         assert cnn.discriminator is None
         assert (cnn.data, cnn.generator, cnn.schedule) == (gan.data, gan.generator, gan.schedule)

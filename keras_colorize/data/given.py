@@ -1,11 +1,17 @@
 """Images that are passed in Python."""
 
 from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from keras_colorize.data.sources import SPLITS, ImageSet, Splits
+from keras_colorize.data.sources import SPLITS, ImageSet, Splits, numbered
 from keras_colorize.errors import ColorizeError
+
+
+def are_datasets(data: object) -> TypeGuard[Sequence[Any]]:
+    """Whether images are given as `tf.data.Dataset`s, one of them at least."""
+    return isinstance(data, list | tuple) and any(hasattr(part, "element_spec") for part in data)
 
 
 def as_splits(images: Splits | Sequence[np.ndarray], image_size: int, source: str) -> Splits:
@@ -51,4 +57,4 @@ def _checked(split: str, rgb: np.ndarray, image_size: int, source: str) -> Image
         )
     if not len(rgb) and split != "test":
         raise ColorizeError(f"{source}: {split}: has no image")
-    return ImageSet(rgb, tuple(f"{split}/{index:05d}" for index in range(len(rgb))))
+    return numbered(split, rgb)

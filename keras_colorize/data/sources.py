@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -159,30 +159,13 @@ class Folder:
                 )
 
 
-def load_folder(
-    path: Path | str,
-    image_size: int,
-    *,
-    validation_share: float = 0.1,
-    test_share: float = 0.1,
-    split_by: Literal["file", "folder"] = "file",
-    train_images: int | None = None,
-    validation_images: int | None = None,
-    test_images: int | None = None,
-    progress: ReportProgress | None = None,
-) -> Splits:
-    """Reads the images of a folder tree; arguments and errors as for `list_folder`.
+def load_folder(*arguments: Any, progress: ReportProgress | None = None, **options: Any) -> Splits:
+    """Reads the images of a folder tree.
 
     Args:
-        path: the folder.
-        image_size: height and width of the result, in pixels.
-        validation_share: share of the images, 0..1.
-        test_share: share of the images, 0..1.
-        split_by: whether each file is hashed, or its folder.
-        train_images: at most so many; None for all.
-        validation_images: likewise.
-        test_images: likewise.
+        *arguments: as for `list_folder`.
         progress: called now and then while reading.
+        **options: as for `list_folder`.
 
     Returns:
         The splits, each in the order of the hash, without gray images.
@@ -191,23 +174,14 @@ def load_folder(
         UserWarning: some files cannot be read, or lie outside the folders that are used.
 
     Raises:
-        ColorizeError: `path` is not a folder, or no image is left to train or to validate on.
+        ColorizeError: as `list_folder`, or no image is left to train or to validate on.
     """
-    folder = list_folder(
-        path,
-        image_size,
-        validation_share=validation_share,
-        test_share=test_share,
-        split_by=split_by,
-        train_images=train_images,
-        validation_images=validation_images,
-        test_images=test_images,
-    )
+    folder = list_folder(*arguments, **options)
     report = overall_progress(progress, folder.wanted)
     sets, unreadable, gray = {}, [], 0
     for split in SPLITS:
         chunks = report(split, folder.chunks(split), 0)
-        sets[split], damaged, colorless = _collect(chunks, folder.wanted[split], image_size)
+        sets[split], damaged, colorless = _collect(chunks, folder.wanted[split], folder.image_size)
         unreadable += damaged
         gray += colorless
     folder.check({split: len(images) for split, images in sets.items()}, unreadable, gray)
@@ -387,7 +361,7 @@ def load_painted_scenes(
     counts = (train_images, validation_images, test_images)
     try:
         train, validation, test = (
-            _numbered(split, paint_scenes(count, image_size, 3 * seed + index))
+            numbered(split, paint_scenes(count, image_size, 3 * seed + index))
             for index, (split, count) in enumerate(
                 zip(("train", "validation", "test"), counts, strict=True)
             )
@@ -491,9 +465,9 @@ def _shrink(split: str, rgb: np.ndarray, image_size: int) -> ImageSet:
     resized = np.empty((len(rgb), image_size, image_size, 3), np.uint8)
     for index, image in enumerate(rgb):
         resized[index] = square_thumbnail(image, image_size)
-    return _numbered(split, resized)
+    return numbered(split, resized)
 
 
-def _numbered(split: str, rgb: np.ndarray) -> ImageSet:
+def numbered(split: str, rgb: np.ndarray) -> ImageSet:
     """Images that have no names of their own: train/00000, train/00001, ..."""
     return ImageSet(rgb, tuple(f"{split}/{index:05d}" for index in range(len(rgb))))

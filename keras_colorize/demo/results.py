@@ -16,7 +16,7 @@ from keras_colorize.inference.budget import memory
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
 from keras_colorize.inference.single import Options, write
-from keras_colorize.training.run import Run
+from keras_colorize.training.run import RECIPE_NAME, Run
 
 _WHITE = (255, 255, 255)
 _KEPT_RESULTS = 64  # Files; an older one is made anew when it is asked for.
@@ -137,7 +137,7 @@ def offered_models(models: Sequence[str]) -> dict[str, Generator]:
 
 def _trained_runs(folder: Path) -> list[str]:
     """The runs in a folder that have a model."""
-    runs = [Run(recipe.parent) for recipe in sorted(folder.glob("*/recipe.toml"))]
+    runs = [Run(recipe.parent) for recipe in sorted(folder.glob(f"*/{RECIPE_NAME}"))]
     return [str(run.path) for run in runs if "best" in run.models]
 
 

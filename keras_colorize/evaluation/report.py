@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from keras_colorize.color import bytes_to_lab, delta_e_76, render, split_lab
 from keras_colorize.errors import ColorizeError, warn_renamed
 from keras_colorize.evaluation import metrics
-from keras_colorize.files import write_text
+from keras_colorize.files import named_failure, write_text
 from keras_colorize.images import image_grid
 from keras_colorize.notebook import html_image, html_table
 from keras_colorize.plots import draw_images, save_figure
@@ -33,6 +33,8 @@ GRAY = "gray"
 # percentiles are exact to half of it. No two 8-bit sRGB colors are 300 apart.
 _BIN = 0.01
 _BINS = 30_001
+
+METRICS_NAME = "metrics.json"
 
 _EXAMPLES = 6
 _TABLE_WIDTH = 100
@@ -173,11 +175,9 @@ class Report:
             "examples_ranked_by": self.ranked_by,
             "models": self.summary,
         }
-        try:
-            write_text(directory / "metrics.json", json.dumps(content, indent=2) + "\n")
+        with named_failure(directory):
+            write_text(directory / METRICS_NAME, json.dumps(content, indent=2) + "\n")
             write_text(directory / "images.csv", self._csv())
-        except OSError as error:
-            raise ColorizeError(f"{directory}: cannot be written ({error.strerror})") from error
         for kind, indices in self.examples.items():
             save_figure(self._draw(kind, indices), directory / f"{kind}.png")
 

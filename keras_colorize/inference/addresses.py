@@ -1,6 +1,6 @@
-"""Images at addresses, as s3://bucket/old.jpg.
+"""Images at URLs, as s3://bucket/old.jpg.
 
-An address behaves as a path: `upath.UPath` gives it the methods of `pathlib.Path`.
+A URL behaves as a path: `upath.UPath` gives it the methods of `pathlib.Path`.
 """
 
 import re
@@ -16,35 +16,35 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def place(text: str | Path) -> Path:
-    """The path of a file or folder, or what behaves as one for an address.
+    """The path of a file or folder, or what behaves as one for a URL.
 
     Raises:
-        ColorizeError: it is an address, and what it needs is not installed, the files it names are
-            not the same in another process, or it has `..` in it.
+        ColorizeError: it is a URL, and what it needs is not installed, the files it names are not
+            the same in another process, or it has `..` in it.
     """
     if not is_address(text):
         return Path(str(text).removeprefix("file://"))
     if not isinstance(text, str):
         return text
     if ".." in text.split("/"):  # What is the same file could have several names.
-        raise ColorizeError(f"{text}: an address must be without ..")
+        raise ColorizeError(f"{text}: a URL must be without ..")
     with named_errors(text, "cannot be used"):
         try:
             from upath import UPath
         except ImportError:
             raise ColorizeError(
-                f"{text}: addresses need more packages: pip install 'keras-colorize[ray]'"
+                f"{text}: URLs need more packages: pip install 'keras-colorize[ray]'"
             ) from None
-        address = UPath(text)
-        address.fs.invalidate_cache()  # Workers write files that the cached listing lacks.
-        protocol = address.fs.protocol
+        url = UPath(text)
+        url.fs.invalidate_cache()  # Workers write files that the cached listing lacks.
+        protocol = url.fs.protocol
     if "memory" in protocol:
         raise ColorizeError(f"{text}: another process has other files of this name")
-    return cast(Path, address)
+    return cast(Path, url)
 
 
 def is_address(path: str | Path | None) -> bool:
-    """Whether it is an address, as text or as `place` gives it; file:// is none."""
+    """Whether it is a URL, as text or as `place` gives it; file:// is none."""
     if isinstance(path, str):
         return bool(_ADDRESS.match(path)) and not path.startswith("file://")
     return path is not None and not isinstance(path, Path)
@@ -54,7 +54,7 @@ def is_folder(path: Path) -> bool:
     """Whether it is a folder.
 
     Raises:
-        ColorizeError: it is an address that cannot be reached.
+        ColorizeError: it is a URL that cannot be reached.
     """
     with named_errors(path, "cannot be reached"):
         return path.is_dir()
@@ -64,14 +64,14 @@ def exists(path: Path) -> bool:
     """Whether it is there.
 
     Raises:
-        ColorizeError: it is an address that cannot be reached.
+        ColorizeError: it is a URL that cannot be reached.
     """
     with named_errors(path, "cannot be reached"):
         return path.exists()
 
 
 def find(root: Path) -> list[str]:
-    """Lists all files under a folder at an address, hidden ones as well.
+    """Lists all files under a folder at a URL, hidden ones as well.
 
     Returns:
         Paths relative to `root`, sorted; none if there is no such folder.
@@ -79,14 +79,14 @@ def find(root: Path) -> list[str]:
     Raises:
         ColorizeError: it cannot be reached.
     """
-    address = cast(Any, root)
-    prefix = address.path.rstrip("/") + "/"
+    url = cast(Any, root)
+    prefix = url.path.rstrip("/") + "/"
     with named_errors(root, "cannot be searched"):
-        return sorted(name.removeprefix(prefix) for name in address.fs.find(address.path))
+        return sorted(name.removeprefix(prefix) for name in url.fs.find(url.path))
 
 
 def find_images(root: Path) -> list[str]:
-    """As `images.find_images`, for an address: by their names alone; no file is opened."""
+    """As `images.find_images`, for a URL: by their names alone; no file is opened."""
     suffixes = readable_suffixes()
     return [
         name
@@ -97,7 +97,7 @@ def find_images(root: Path) -> list[str]:
 
 @contextmanager
 def named_errors(path: Path | str, what: str) -> Iterator[None]:
-    """Turns what goes wrong at an address into a ColorizeError of one line."""
+    """Turns what goes wrong at a URL into a ColorizeError of one line."""
     try:
         yield
     except ColorizeError:

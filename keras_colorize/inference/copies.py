@@ -1,4 +1,4 @@
-"""Images at addresses are colorized by way of copies in a temporary folder."""
+"""Images at URLs are colorized by way of copies in a temporary folder."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -28,14 +28,14 @@ def colorize_copies(
     sources: Mapping[Path, Path],
     colorize: Callable[[Mapping[Path, Path]], Iterable[Result]],
 ) -> tuple[list[Result], list[str]]:
-    """Colorizes files at addresses by way of copies in a temporary folder.
+    """Colorizes files at URLs by way of copies in a temporary folder.
 
-    A result is put to its address by one call, so that stores such as S3 have it whole or not at
-    all. Files that are at no address are read and written where they are.
+    A result is put to its URL by one call, so that stores such as S3 have it whole or not at all.
+    Other files are read and written where they are.
 
     Args:
-        sources: target -> source; both paths or addresses.
-        colorize: colorizes files, target -> source, that are at no address.
+        sources: target -> source; both paths or URLs.
+        colorize: colorizes files, target -> source, none of them at a URL.
 
     Returns:
         What became of the images, and the warnings, one line each.
@@ -86,7 +86,7 @@ def colorize_copies(
 
 
 def _fetch(copy: _Copy) -> Result:
-    """Copies a source from its address, if it is at one."""
+    """Copies a source from its URL, if it is at one."""
     source: Any = copy.original.source
 
     def get() -> None:
@@ -97,7 +97,7 @@ def _fetch(copy: _Copy) -> Result:
 
 
 def _put(copy: _Copy) -> Result:
-    """Copies a result to its address, if it is to be at one."""
+    """Copies a result to its URL, if it is to be at one."""
     target: Any = copy.original.target
 
     def put() -> None:
@@ -114,7 +114,7 @@ def _put(copy: _Copy) -> Result:
 
 
 def _tried(result: Result, path: Path, what: str, transfer: Callable[[], None]) -> Result:
-    """The result, with a failure if a transfer fails; a path that is no address needs none."""
+    """The result, with a failure if a transfer fails; a path that is no URL needs none."""
     if not is_address(path):
         return result
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, first_line
 from keras_colorize.inference.prediction import Network
 from keras_colorize.inference.recolor import lightness
 from keras_colorize.srgb import AB_SCALE, LIGHTNESS_SCALE
@@ -35,9 +35,7 @@ class OnnxNetwork(Network):
             self.name = properties["name"]
             self._vividness = float(properties["vividness"])
         except Exception as error:  # ONNX Runtime's errors share no class.
-            raise ColorizeError(
-                f"{path}: cannot be loaded ({str(error).splitlines()[0]})"
-            ) from None
+            raise ColorizeError(f"{path}: cannot be loaded ({first_line(error)})") from None
 
     @property
     def vividness(self) -> float:

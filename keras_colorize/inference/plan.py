@@ -82,7 +82,7 @@ def plan(
 
     Args:
         inputs: image files, and folders to search for them recursively; `addresses.place` gives
-            those at addresses.
+            those at URLs.
         output: a folder; below it files go by their name, and images of an input folder by their
             path in that folder. A path with a suffix that is not an existing folder is a file,
             for a single input file; one that ends with `/` is a folder. None: beside each source.
@@ -230,7 +230,7 @@ def _without_results(found: list[_Source], suffix: str, notes: list[str]) -> lis
 def _suffix(source: Path) -> str:
     """The suffix for the result of a source: its own where it fits its content.
 
-    At an address it is detected by the name alone, as each look at a file there takes its time.
+    At a URL it is detected by the name alone, as each look at a file there takes its time.
     """
     if is_address(source):
         own = source.suffix.lower()
@@ -264,7 +264,7 @@ def _note_misnamed(targets: dict[Path, Path], notes: list[str], explicit: bool) 
 
 
 def _existing(targets: Iterable[Path], folders: set[Path]) -> list[Path]:
-    """The targets that are there already; at addresses by one listing of each folder."""
+    """The targets that are there already; at URLs by one listing of each folder."""
     there = {
         folder / name for folder in folders if is_address(folder) for name in addresses.find(folder)
     }

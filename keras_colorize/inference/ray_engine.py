@@ -98,7 +98,7 @@ def colorize_files(
 
     Runs on the cluster that the program is connected to, else on that of the environment variable
     RAY_ADDRESS, else on one of this machine that ends with the call. All machines must see the
-    same files, or the files are at addresses. The images of a worker that dies are given to
+    same files, or the files are at URLs. The images of a worker that dies are given to
     others, one by one; an image at which workers fail three times has failed.
 
     Args:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.files import named_failure
 from keras_colorize.inference.plan import Plan, Summary
 
 REPORT_SUFFIX = ".jsonl"
@@ -101,9 +102,7 @@ class Report:
             "status": result.status,
             "reason": self.named(result.failure),
         }
-        try:
+        with named_failure(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise ColorizeError(f"{self.path}: cannot be written ({error.strerror})") from error

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ImageColor
 
 from keras_colorize.errors import ColorizeError
-from keras_colorize.files import whole_file
+from keras_colorize.files import named_failure, whole_file
 from keras_colorize.images import (
     JPEG_QUALITY,
     RgbImage,
@@ -79,11 +79,8 @@ def copy(source: Path, target: Path) -> None:
     Raises:
         ColorizeError: it cannot be copied.
     """
-    try:
-        with whole_file(target) as beside:
-            shutil.copyfile(source, beside)
-    except OSError as error:
-        raise ColorizeError(f"{target}: cannot be written ({error.strerror})") from error
+    with named_failure(target), whole_file(target) as beside:
+        shutil.copyfile(source, beside)
 
 
 def write(target: Path, image: RgbImage, options: Options) -> None:

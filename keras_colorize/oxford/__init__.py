@@ -1,4 +1,4 @@
-"""The Oxford (VGG) Paintings Dataset: from its spreadsheet of addresses to a folder of images."""
+"""The Oxford (VGG) Paintings Dataset: from its spreadsheet of URLs to a folder of images."""
 
 from keras_colorize.oxford.fetch import FetchSummary, fetch_oxford_paintings
 

@@ -18,9 +18,9 @@ SUBSETS = ("train", "validation", "test")
 INSTALL = "pip install 'keras-colorize[oxford]'"
 """Brings the packages that only this folder needs."""
 
-_ADDRESS, _SUBSET, _LABELS = "Image URL", "Subset", "Labels"
+_URL, _SUBSET, _LABELS = "Image URL", "Subset", "Labels"
 
-_LONGEST_ADDRESS = 2000
+_LONGEST_URL = 2000
 
 # Of an .xlsx file: bytes unpacked, XML tags (openpyxl takes 300 bytes for an empty cell), and what
 # is read of the first sheet. 100,000 rows of four cells stay below.
@@ -35,7 +35,7 @@ class Painting:
     Attributes:
         address: http or https, without a fragment; scheme and host in lower case.
         subset: one of `SUBSETS`.
-        labels: what is shown, of all the rows with this address.
+        labels: what is shown, of all the rows with this URL.
         row: the first row that names it, as the spreadsheet counts (the header is row 1).
     """
 
@@ -50,7 +50,7 @@ class Annotations:
     """The content of an annotation file.
 
     Attributes:
-        paintings: one for each address, in the order first named.
+        paintings: one for each URL, in the order first named.
         rows: rows read, without the header and blank ones.
         bad_rows: one line for each row left out, naming file, sheet and row.
     """
@@ -64,7 +64,7 @@ def read_annotations(path: Path) -> Annotations:
     """Reads the first sheet of an .xlsx file, or a .csv file in UTF-8.
 
     Columns are found by their names in the first row: `Image URL`, `Subset` and `Labels`; values
-    may be quoted inside the cell. An address named by several rows is one painting: it stays in
+    may be quoted inside the cell. A URL named by several rows is one painting: it stays in
     the subset that names it first, so that no test image is trained on, and has the labels of
     all of them.
 
@@ -75,12 +75,12 @@ def read_annotations(path: Path) -> Annotations:
         The paintings, and what is wrong with the rows left out.
 
     Raises:
-        ColorizeError: the file cannot be read, or has no column of addresses or subsets.
+        ColorizeError: the file cannot be read, or has no column of URLs or subsets.
     """
     path = Path(path)
     sheet, table = _read_xlsx(path) if path.suffix.lower() == ".xlsx" else _read_csv(path)
     header = [_text(cell) for cell in next(table, ())]
-    for name in (_ADDRESS, _SUBSET):
+    for name in (_URL, _SUBSET):
         if name not in header:
             got = shorten(str(list(filter(None, header))))
             raise ColorizeError(f"{sheet}, row 1: no column {name!r}; got {got}")
@@ -111,18 +111,18 @@ def read_annotations(path: Path) -> Annotations:
 
 def _painting(values: dict[str, str], row: int) -> Painting:
     """The painting of one row; a ValueError says what is wrong with it."""
-    address = _checked_address(values.get(_ADDRESS, ""))
+    address = _checked_url(values.get(_URL, ""))
     subset = values.get(_SUBSET, "").lower()
     if subset not in SUBSETS:
         raise ValueError(f"unknown subset {shorten(subset)!r}; use one of {' '.join(SUBSETS)}")
     return Painting(address, subset, tuple(values.get(_LABELS, "").split()), row)
 
 
-def _checked_address(text: str) -> str:
-    """An address in normal form; a ValueError says what is wrong with it."""
-    shown = f"bad address {shorten(text)!r}"
-    if len(text) > _LONGEST_ADDRESS:
-        raise ValueError(f"{shown} (longer than {_LONGEST_ADDRESS} characters)")
+def _checked_url(text: str) -> str:
+    """A URL in normal form; a ValueError says what is wrong with it."""
+    shown = f"bad URL {shorten(text)!r}"
+    if len(text) > _LONGEST_URL:
+        raise ValueError(f"{shown} (longer than {_LONGEST_URL} characters)")
     try:
         parts = urlsplit(text)
         host = parts.hostname if parts.port != 0 else None

@@ -1,4 +1,4 @@
-"""Addresses -> bodies over HTTP: few at a time, not too often, not inside private networks."""
+"""URLs -> bodies over HTTP: few at a time, not too often, not inside private networks."""
 
 import asyncio
 import contextlib
@@ -28,8 +28,8 @@ MAX_PAUSE_SECONDS = 600.0
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=30)
 
-SECONDS_PER_ADDRESS = 120.0
-"""Time that the requests for one address may take in all, tries and redirects included."""
+SECONDS_PER_URL = 120.0
+"""Time that the requests for one URL may take in all, tries and redirects included."""
 
 # Requests sent evenly still arrive unevenly: 5 % slower than allowed, none is early.
 _SLACK = 1.05
@@ -61,14 +61,14 @@ def download_all(
 
     429, 5xx and broken connections are tried again after exponentially growing, jittered
     waits, or when the server says (Retry-After). Redirects are followed one by one, each by the
-    same rules as the first address. Proxies of the environment are not used: behind one, the
+    same rules as the first URL. Proxies of the environment are not used: behind one, the
     address connected to could not be checked.
 
     Args:
         addresses: what to download, begun in this order.
-        deliver: called and awaited for each address, before the same connection's next; an
+        deliver: called and awaited for each URL, before the same connection's next; an
             exception ends the download and is raised here.
-        connections: addresses that are worked on at a time.
+        connections: URLs that are worked on at a time.
         rate: requests a second to one host, at most.
         allow_private: also connect to loopback, private and other non-public addresses.
         max_bytes: largest body that is accepted.
@@ -175,8 +175,8 @@ class _Client:
         await self._session.close()
 
     async def fetch(self, address: str) -> bytes | Missing:
-        """The body at an address, after several tries if a failure may pass."""
-        allowance = _Allowance(SECONDS_PER_ADDRESS)
+        """The body at a URL, after several tries if a failure may pass."""
+        allowance = _Allowance(SECONDS_PER_URL)
         try:
             for attempt in range(TRIES):
                 try:
@@ -184,7 +184,7 @@ class _Client:
                 except _RetryableError as error:
                     failure = error
                 if allowance.seconds <= 0:
-                    raise _UnavailableError(f"not there after {SECONDS_PER_ADDRESS:.0f} s")
+                    raise _UnavailableError(f"not there after {SECONDS_PER_URL:.0f} s")
                 pause = failure.pause
                 if pause is None:
                     pause = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5)
@@ -195,12 +195,12 @@ class _Client:
             return Missing(gone=False, reason=f"{failure} ({TRIES} tries)")
         except _UnavailableError as error:
             return Missing(gone=isinstance(error, _GoneError), reason=str(error))
-        except Exception as error:  # Of any kind; the other addresses continue.
+        except Exception as error:  # Of any kind; the other URLs continue.
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             return Missing(gone=False, reason=reason)
 
     async def _follow(self, address: str, allowance: "_Allowance") -> bytes:
-        """The body at an address or where its redirects lead."""
+        """The body at a URL or where its redirects lead."""
         try:
             url = URL(address)
             for _ in range(MAX_REDIRECTS + 1):
@@ -212,12 +212,12 @@ class _Client:
                     raise _UnavailableError(
                         f"redirected to {url}: only http and https are supported"
                     )
-        except ValueError as error:  # So yarl and aiohttp report an address they cannot read.
-            raise _UnavailableError(f"bad address ({error})") from error
+        except ValueError as error:  # So yarl and aiohttp report a URL they cannot read.
+            raise _UnavailableError(f"bad URL ({error})") from error
         raise _UnavailableError(f"more than {MAX_REDIRECTS} redirects")
 
     async def _get(self, url: URL, allowance: "_Allowance") -> bytes | str:
-        """One request: the body, or the address it is redirected to."""
+        """One request: the body, or the URL it is redirected to."""
         host = url.host or ""
         await self._turns.wait(host)
         try:

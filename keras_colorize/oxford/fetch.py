@@ -36,7 +36,7 @@ class FetchSummary:
     Attributes:
         rows: rows of the annotation file, without the header and blank ones.
         bad_rows: one line for each row left out, naming file, sheet and row.
-        images: distinct addresses to download, `limit` at most.
+        images: distinct URLs to download, `limit` at most.
         done: downloaded by this run.
         already_there: downloaded by an earlier one.
         duplicates: left out, since an image of another subset has the same bytes.
@@ -79,7 +79,7 @@ def fetch_oxford_paintings(
     """Downloads the images that an annotation file names to `output/train|validation|test/`.
 
     Interrupted at any moment, even killed, it resumes when called again and downloads no finished
-    image twice. `output/manifest.csv` then lists the status of each address.
+    image twice. `output/manifest.csv` then lists the status of each URL.
 
     Args:
         annotations: .xlsx or .csv with the columns `Image URL`, `Subset` and `Labels`.
@@ -250,6 +250,6 @@ def _write(path: Path, image: bytes | np.ndarray) -> bytes:
 
 
 def _stem(address: str) -> str:
-    """A file name without suffix: readable, safe and different for each address."""
+    """A file name without suffix: readable, safe and different for each URL."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", PurePosixPath(urlsplit(address).path).stem).strip("_")
     return f"{name[:80]}-{hashlib.sha256(address.encode()).hexdigest()[:12]}".lstrip("-")

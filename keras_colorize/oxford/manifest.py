@@ -1,4 +1,4 @@
-"""The manifest of an output folder: the status of each address."""
+"""The manifest of an output folder: the status of each URL."""
 
 import csv
 import sqlite3
@@ -47,15 +47,15 @@ SELECT address, first_address FROM (
 
 
 class Manifest:
-    """`manifest.sqlite` in an output folder: a row for each address of the annotation file.
+    """`manifest.sqlite` in an output folder: a row for each URL of the annotation file.
 
     SQLite, because a change is then made whole or not at all, whenever the process is killed,
     and costs as little with 8,325 rows as with one. `manifest.csv` is a copy to read.
 
-    Columns: `address`, `subset`, `labels` (separated by blanks), `status` (pending, done, gone,
-    failed, or duplicate: the same bytes as an image of another subset), `bytes` and `sha256` of
-    the stored file, `file` relative to the folder, `reason` why there is none, and the `row` of
-    the annotation file that names the address first.
+    Columns: `address`, which is the URL, `subset`, `labels` (separated by blanks), `status`
+    (pending, done, gone, failed, or duplicate: the same bytes as an image of another subset),
+    `bytes` and `sha256` of the stored file, `file` relative to the folder, `reason` why there is
+    none, and the `row` of the annotation file that names the URL first.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -139,7 +139,7 @@ class Manifest:
             )
 
     def drop_duplicates(self) -> None:
-        """Removes images whose bytes another subset named first under another address."""
+        """Removes images whose bytes another subset named first under another URL."""
         with self._database as database:
             database.executemany(
                 "UPDATE pictures SET status = ?, reason = 'the same bytes as ' || ? "

@@ -1,11 +1,11 @@
-"""The messages of TF Serving's Predict call, without TensorFlow.
+"""The messages of TF Serving's Predict call and of its warm-up requests, without TensorFlow.
 
 `tensorflow-serving-api` would bring them, and all of TensorFlow. They are declared here as far as
 they are used, in a pool of their own, so that they do not collide with TensorFlow's.
 
 Reference:
-    tensorflow_serving/apis/{predict,model}.proto; tensorflow/core/framework/tensor.proto,
-    tensor_shape.proto and types.proto.
+    tensorflow_serving/apis/{predict,model,prediction_log}.proto;
+    tensorflow/core/framework/{tensor,tensor_shape,types}.proto.
 """
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -34,6 +34,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str, bool]]] = {
     },
     "PredictRequest": {"model_spec": (1, "ModelSpec", False), "inputs": (2, "Entry", True)},
     "PredictResponse": {"outputs": (1, "Entry", True)},
+    "PredictLog": {"request": (1, "PredictRequest", False)},
+    "PredictionLog": {"predict_log": (6, "PredictLog", False)},
 }
 
 
@@ -56,9 +58,7 @@ def _declare() -> descriptor_pool.DescriptorPool:
 
 
 _POOL = _declare()
-PredictRequest = message_factory.GetMessageClass(
-    _POOL.FindMessageTypeByName(f"{_PACKAGE}.PredictRequest")
-)
-PredictResponse = message_factory.GetMessageClass(
-    _POOL.FindMessageTypeByName(f"{_PACKAGE}.PredictResponse")
+PredictRequest, PredictResponse, PredictionLog = (
+    message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+    for name in ("PredictRequest", "PredictResponse", "PredictionLog")
 )

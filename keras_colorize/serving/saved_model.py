@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, first_line
 from keras_colorize.models.predict import (
     blend_ends,
     both_ends,
@@ -159,7 +159,7 @@ def load_predict_ab(version: Path) -> keras.Model:
             version, call_endpoint="predict_both_ends" if has_ends else "predict_ab"
         )
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ColorizeError(f"{version}: no SavedModel with predict_ab: {reason}") from error
     lightness = keras.Input(shape[1:], name="lightness")
     name = version.parent.name

@@ -1,8 +1,7 @@
 """Requests that TF Serving replays when it loads a model, so that the first user does not wait.
 
 Reference:
-    https://www.tensorflow.org/tfx/serving/saved_model_warmup; the field numbers are those of
-    tensorflow_serving/apis/{prediction_log,predict,model}.proto.
+    https://www.tensorflow.org/tfx/serving/saved_model_warmup.
 """
 
 import math
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+from keras_colorize.serving import predict_proto
 
 
 def write_warmup_requests(
@@ -42,19 +43,10 @@ def write_warmup_requests(
 
 def _prediction_log(signature: str, inputs: dict[str, np.ndarray]) -> bytes:
     """A serialized PredictionLog of one PredictRequest."""
-    model_spec = _field(3, signature.encode())
-    request = _field(1, model_spec)
+    log = predict_proto.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.signature_name = signature
     for name, value in inputs.items():
         tensor = tf.make_tensor_proto(value).SerializeToString()
-        request += _field(2, _field(1, name.encode()) + _field(2, tensor))
-    return _field(6, _field(1, request))
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    low, rest = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+        request.inputs.add(key=name).value.ParseFromString(tensor)
+    return log.SerializeToString()

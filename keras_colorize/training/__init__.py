@@ -1,1 +1,1 @@
-"""From networks and batches to a run directory."""
+"""From networks and batches to the folder of a run."""

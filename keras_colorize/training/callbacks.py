@@ -186,55 +186,16 @@ def _save(model: keras.Model, path: Path) -> None:
             archive.write(file, file.relative_to(folder))
 
 
-class StoppedByCallback(Exception):  # noqa: N818  # no error
-    """Ends Keras's `fit` after a batch, because a callback set `model.stop_training`."""
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends the training when loss or gradients are not finite, before such a state is saved."""
 
-
-class Checkpoints(keras.callbacks.Callback):
-    """Saves all state after each epoch, and within one every `minutes`; the last callback.
-
-    Args:
-        run: where to.
-        progress: how far the training is; kept up to date here.
-        minutes: work that a crash may cost.
-        epoch: the variable that the training batches follow.
-        means: the epoch's running means when it was interrupted, which Keras resets.
-        writes: whether this process writes the run; of several workers one does.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        progress: Progress,
-        minutes: float,
-        epoch: tf.Variable,
-        means: Sequence[tuple[keras.Variable, np.ndarray]] = (),
-        writes: bool = True,
-    ) -> None:
+    def __init__(self, run: Run, progress: Progress) -> None:
         super().__init__()
         self.run = run
         self.progress = progress
-        self.minutes = minutes
-        self.epoch = epoch
-        self.means = means
-        self.writes = writes
-        self.interrupted = False
-        self.saved = time.monotonic()
-
-    def interrupt(self) -> None:
-        """Lets the training stop after the running batch."""
-        self.interrupted = True
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Tells the batches which epoch it is; takes up an interrupted one."""
-        self.epoch.assign(epoch)
-        self.first_batch = self.progress.batch
-        for variable, value in self.means:
-            variable.assign(value)
-        self.means = ()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Saves when it is time, or when the user stops the training."""
+        """Raises a ColorizeError if they are not."""
         loss = float((logs or {}).get("generator_loss", 0.0))
         if not math.isfinite(loss):
             raise ColorizeError(
@@ -247,7 +208,78 @@ class Checkpoints(keras.callbacks.Callback):
                     f"{self.run.path}: the {name}'s gradients are not finite in float16 in epoch "
                     f'{self.progress.epoch + 1}; set training.precision to "float32"'
                 )
+
+
+class EpochPosition(keras.callbacks.Callback):
+    """Counts epochs and batches; an interrupted epoch resumes at its next batch.
+
+    Args:
+        progress: kept up to date.
+        epoch: the variable that the training batches follow.
+        means: the epoch's running means when it was interrupted, which Keras resets.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        epoch: tf.Variable,
+        means: Sequence[tuple[keras.Variable, np.ndarray]] = (),
+    ) -> None:
+        super().__init__()
+        self.progress = progress
+        self.epoch = epoch
+        self.means = means
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Sets the epoch of the batches; restores the means of an interrupted one."""
+        self.epoch.assign(epoch)
+        self.first_batch = self.progress.batch
+        for variable, value in self.means:
+            variable.assign(value)
+        self.means = ()
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Counts the batch."""
         self.progress.batch = self.first_batch + batch + 1
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Counts the epoch."""
+        self.progress.epoch, self.progress.batch, self.progress.seconds = epoch + 1, 0, 0.0
+
+
+class StoppedByCallback(Exception):  # noqa: N818  # no error
+    """Ends Keras's `fit` after a batch, because a callback set `model.stop_training`."""
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves the state after each epoch, every `minutes` in one, and when the training is to stop.
+
+    The last callback: the state has what all others did to the model and to `progress`.
+
+    Args:
+        run: where to.
+        progress: how far the training is.
+        minutes: work that a crash may cost.
+        writes: whether this process writes the run; of several workers one does.
+    """
+
+    def __init__(
+        self, run: Run, progress: Progress, minutes: float, *, writes: bool = True
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.progress = progress
+        self.minutes = minutes
+        self.writes = writes
+        self.interrupted = False
+        self.saved = time.monotonic()
+
+    def interrupt(self) -> None:
+        """Lets the training stop after the running batch."""
+        self.interrupted = True
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Saves when it is time, or when the training is to stop."""
         stopped = getattr(self.model, "stop_training", False)
         if stopped or self.interrupted or time.monotonic() - self.saved > 60 * self.minutes:
             self._save()
@@ -257,7 +289,6 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves, then shows the epoch in history.csv."""
-        self.progress.epoch, self.progress.batch, self.progress.seconds = epoch + 1, 0, 0.0
         self._save()
         if self.writes:
             self.run.write_history(self.progress.history)

@@ -16,11 +16,13 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.files import remove_leftovers
 from keras_colorize.training.callbacks import (
     Checkpoints,
+    EpochPosition,
     History,
     Logs,
     Models,
     ProgressBar,
     Samples,
+    StopOnNaN,
     StoppedByCallback,
 )
 from keras_colorize.training.colorizer import Colorizer
@@ -102,9 +104,7 @@ def train(
         write_environment(run.environment_file, training.images, describe(distribution))
 
     events = EventFiles(run.tensorboard_folder)
-    checkpoints = Checkpoints(
-        run, progress, settings.checkpoint_minutes, epoch, means if progress.batch else (), writes
-    )
+    checkpoints = Checkpoints(run, progress, settings.checkpoint_minutes, writes=writes)
     trainer: keras.Model | Replicas = colorizer
     stop = checkpoints.interrupt
     if distribution:
@@ -122,6 +122,8 @@ def train(
             *(records if writes else ()),
             *callbacks,
             KeptCallbacks(progress, callbacks),
+            StopOnNaN(run, progress),
+            EpochPosition(progress, epoch, means if progress.batch else ()),
             checkpoints,
         ],
         add_history=True,
@@ -145,7 +147,7 @@ def train(
 
     def validate() -> None:
         epoch_index = progress.epoch
-        around.on_epoch_begin(epoch_index)  # First: it takes up the means of the training.
+        around.on_epoch_begin(epoch_index)  # First: it restores the means of the training.
         logs = {name: mean.result() for name, mean in colorizer.means.items()}
         validated = trainer.evaluate(validation, callbacks=around, return_dict=True, verbose=0)
         logs |= {f"val_{name}": value for name, value in validated.items()}

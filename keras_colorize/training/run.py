@@ -1,4 +1,4 @@
-"""The run directory: what a training leaves behind, and how to find it again.
+"""A run's folder: what a training leaves behind, and how to find it again.
 
 Loads no TensorFlow: a run is refused, or known to be finished, before the slow imports start.
 """
@@ -46,6 +46,20 @@ class Run:
         self.path = Path(path)
         self.shown_path = self.path
         """As messages name it; `run_of_a_worker` has another."""
+        self.recipe_file = self.path / RECIPE_NAME
+        """The recipe as it was resolved."""
+        self.history_file = self.path / "history.csv"
+        """One line an epoch."""
+        self.environment_file = self.path / "environment.json"
+        """Versions, machine and images."""
+        self.state_file = self.path / "checkpoints" / "state.npz"
+        """Everything needed to resume training exactly where it stopped."""
+        self.samples_folder = self.path / "samples"
+        """A grid of images for each epoch."""
+        self.tensorboard_folder = self.path / "tensorboard"
+        """Curves and grids for TensorBoard."""
+        self.report_folder = self.path / "report"
+        """Where the command `evaluate`, and `plot`, write by default."""
         if not self.recipe_file.is_file():
             raise ColorizeError(f"{self.path}: no run: it has no {RECIPE_NAME}")
 
@@ -61,7 +75,7 @@ class Run:
         The number of epochs may be another, and where Lab is cached; `run.recipe` then says so.
 
         Raises:
-            ColorizeError: if the directory holds something else, a run of another recipe (the
+            ColorizeError: if the folder holds something else, a run of another recipe (the
                 message names the keys that differ), or one that has done more epochs.
         """
         run = cls.at(path)
@@ -112,41 +126,6 @@ class Run:
                 charts = plot_history(rows, Path(folder))
                 images = "".join(html_image(chart.read_bytes()) for chart in charts)
         return f"<p>{html.escape(state)}</p>{images}"
-
-    @property
-    def recipe_file(self) -> Path:
-        """The recipe as it was resolved."""
-        return self.path / RECIPE_NAME
-
-    @property
-    def history_file(self) -> Path:
-        """One line an epoch."""
-        return self.path / "history.csv"
-
-    @property
-    def environment_file(self) -> Path:
-        """Versions, machine and images."""
-        return self.path / "environment.json"
-
-    @property
-    def state_file(self) -> Path:
-        """Everything needed to resume training exactly where it stopped."""
-        return self.path / "checkpoints" / "state.npz"
-
-    @property
-    def samples_folder(self) -> Path:
-        """A grid of images for each epoch."""
-        return self.path / "samples"
-
-    @property
-    def tensorboard_folder(self) -> Path:
-        """Curves and grids for TensorBoard."""
-        return self.path / "tensorboard"
-
-    @property
-    def report_folder(self) -> Path:
-        """Where the command `evaluate`, and `plot`, write by default."""
-        return self.path / "report"
 
     @cached_property
     def recipe(self) -> Recipe:

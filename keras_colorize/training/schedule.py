@@ -1,6 +1,7 @@
 """The learning rate of each step."""
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
+@dataclass(eq=False)
 class FlooredExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
     """`base * decay_rate ** (step / decay_steps)`, never below a floor; steps count from 1.
 
@@ -18,11 +20,10 @@ class FlooredExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
         minimum: the floor.
     """
 
-    def __init__(self, base: float, decay_rate: float, decay_steps: int, minimum: float) -> None:
-        self.base = base
-        self.decay_rate = decay_rate
-        self.decay_steps = decay_steps
-        self.minimum = minimum
+    base: float
+    decay_rate: float
+    decay_steps: int
+    minimum: float
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """The rate of the update that follows `step` finished ones; float32 scalar."""
@@ -31,15 +32,11 @@ class FlooredExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return {
-            "base": self.base,
-            "decay_rate": self.decay_rate,
-            "decay_steps": self.decay_steps,
-            "minimum": self.minimum,
-        }
+        return asdict(self)
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
+@dataclass(eq=False)
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """A rise along a line, then a fall along half a cosine to a floor; steps count from 1.
 
@@ -53,11 +50,10 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983.
     """
 
-    def __init__(self, base: float, steps: int, warmup_steps: int, minimum: float) -> None:
-        self.base = base
-        self.steps = steps
-        self.warmup_steps = warmup_steps
-        self.minimum = minimum
+    base: float
+    steps: int
+    warmup_steps: int
+    minimum: float
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """The rate of the update that follows `step` finished ones; float32 scalar."""
@@ -69,15 +65,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return {
-            "base": self.base,
-            "steps": self.steps,
-            "warmup_steps": self.warmup_steps,
-            "minimum": self.minimum,
-        }
+        return asdict(self)
 
 
 @keras.saving.register_keras_serializable("keras_colorize")
+@dataclass(eq=False)
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """Another schedule, or a constant rate, after a rise along a line; steps count from 1.
 
@@ -86,11 +78,8 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: steps of the rise, 1 or more.
     """
 
-    def __init__(
-        self, after: keras.optimizers.schedules.LearningRateSchedule | float, warmup_steps: int
-    ) -> None:
-        self.after = after
-        self.warmup_steps = warmup_steps
+    after: keras.optimizers.schedules.LearningRateSchedule | float
+    warmup_steps: int
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """The rate of the update that follows `step` finished ones; float32 scalar."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_colorize import Run, build, load
+from keras_colorize.data.lab import rgb_from_lab
 from keras_colorize.evaluation.report import evaluate_colorizers
 from keras_colorize.models import predict_ab
 from tests.benchmarks.measuring import Options, Row
@@ -75,8 +76,11 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _ciede2000(run: Run) -> float:
-    images = build.load_images(run.recipe.data).validation
+    data = run.recipe.data
+    validation = build.cache_images(data, build.open_images(data)).validation
+    rgb = rgb_from_lab(validation.rows(0, len(validation)))
     generator = load(run)
     predict = tf.function(lambda lightness: predict_ab(generator, lightness))
-    report = evaluate_colorizers(images.rgb, images.names, {"model": predict})
+    names = [str(number) for number in range(len(rgb))]
+    report = evaluate_colorizers(rgb, names, {"model": predict})
     return report.summary["model"]["ciede2000"]

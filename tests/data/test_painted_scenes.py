@@ -52,7 +52,7 @@ def test_the_same_seed_shows_the_same_scenes_at_every_size():
     assert own < 0.5 * others
 
 
-def test_lightness_tells_colour():
+def test_lightness_tells_color():
     """The five scenes most alike in lightness predict a scene's ab far better than gray does."""
     lab = rgb2lab(paint_scenes(600, 32, 11))
     lightness = lab[..., 0].reshape(600, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(600, 64)

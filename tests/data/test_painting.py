@@ -21,7 +21,7 @@ def painted(material: Material, lightness: float, size: int = 64) -> np.ndarray:
         (Material.ROOF_TILES, (35, 34, 26)),
     ],
 )
-def test_a_material_has_its_palettes_colour_at_that_lightness(material, expected):
+def test_a_material_has_its_palettes_color_at_that_lightness(material, expected):
     lab = painted(material, expected[0])
     # The strokes differ in lightness and tint, on purpose: the mean is what is asked for.
     np.testing.assert_allclose(lab.mean(axis=(0, 1)), expected, atol=3.0)
@@ -47,7 +47,7 @@ def test_a_ball_is_lit_from_the_upper_left():
     assert lightness[35, 35] > lightness[50, 50] > lightness[70, 70]
 
 
-def test_things_may_stand_half_or_wholly_outside_the_picture():
+def test_things_may_stand_half_or_wholly_outside_the_image():
     sketch = Sketch(20, np.random.default_rng(1))
     for x in (-2.0, -0.1, 1.1, 3.0):
         sketch.ball(x, 0.5, (0.2, 0.2), Material.PLUM, (10, 30))

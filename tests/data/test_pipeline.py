@@ -14,13 +14,13 @@ COUNT, BATCH = 83, 8  # Ten whole batches, and one of three.
 
 @pytest.fixture(scope="module")
 def rgb() -> np.ndarray:
-    """Pictures as random as they can be, so no two are alike, nor one and its mirror image."""
+    """Images as random as they can be, so no two are alike, nor one and its mirror image."""
     return np.random.default_rng(0).integers(0, 256, (COUNT, 6, 6, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def known(rgb) -> np.ndarray:
-    """What each picture becomes, as it is and mirrored, (2 * COUNT, S, S, 3)."""
+    """What each image becomes, as it is and mirrored, (2 * COUNT, S, S, 3)."""
     return np.concatenate([together(normalize(side)) for side in (rgb, rgb[:, :, ::-1])])
 
 
@@ -34,10 +34,10 @@ def training(rgb, epoch: int = 0, seed: int = 0, **options) -> tf.data.Dataset:
 
 
 def drawn(batches: tf.data.Dataset, known: np.ndarray) -> list[tuple[int, bool]]:
-    """Number of each picture and whether it is mirrored, in order; each is one of the known."""
+    """Number of each image and whether it is mirrored, in order; each is one of the known."""
     found = []
-    for picture in np.concatenate([together(batch) for batch in batches]):
-        differences = np.abs(known - picture).max(axis=(1, 2, 3))
+    for image in np.concatenate([together(batch) for batch in batches]):
+        differences = np.abs(known - image).max(axis=(1, 2, 3))
         nearest = int(differences.argmin())
         assert differences[nearest] < 1.6e-5  # half a step of the cache, and float32's rounding
         found.append((nearest % COUNT, nearest >= COUNT))
@@ -45,7 +45,7 @@ def drawn(batches: tf.data.Dataset, known: np.ndarray) -> list[tuple[int, bool]]
 
 
 class TestTraining:
-    def test_every_picture_once(self, rgb, known):
+    def test_every_image_once(self, rgb, known):
         for epoch in (0, 1, 666):
             numbers = [number for number, _ in drawn(training(rgb, epoch), known)]
             assert sorted(numbers) == list(range(COUNT))
@@ -91,7 +91,7 @@ class TestTraining:
         )
         # 664 draws: their standard deviation is 13.
         assert abs(sides.sum() - sides.size / 2) < 40
-        # No picture keeps its side, but for one in 128.
+        # No image keeps its side, but for one in 128.
         assert np.mean(sides.any(axis=0) & ~sides.all(axis=0)) > 0.9
 
     def test_flip_can_be_left_out(self, rgb, known):
@@ -136,7 +136,7 @@ def test_no_autotuning(rgb):
 
 
 class TestCrops:
-    def test_are_squares_of_the_picture_enlarged(self):
+    def test_are_squares_of_the_image_enlarged(self):
         """On a ramp the values at a crop's corners tell where it lies."""
         side = 33
         ramp = np.zeros((COUNT, side, side, 3), np.int16)

@@ -23,7 +23,7 @@ from keras_colorize.errors import ColorizeError
 
 
 def write(path: Path, rgb: np.ndarray | None = None, **options) -> Path:
-    """Writes a picture in the format of its suffix; a coloured one of 40x48 by default."""
+    """Writes an image in the format of its suffix; a colored one of 40x48 by default."""
     if rgb is None:
         rgb = np.zeros((48, 40, 3), np.uint8)
         rgb[...] = (200, 120, sum(path.name.encode()) % 100)
@@ -37,7 +37,7 @@ def write_many(root: Path, count: int, pattern: str = "{:04d}.png") -> None:
         write(root / pattern.format(index))
 
 
-def gray_picture(noise: int = 0) -> np.ndarray:
+def gray_image(noise: int = 0) -> np.ndarray:
     rng = np.random.default_rng(0)
     gray = rng.integers(20, 230, (64, 64, 1)).repeat(3, axis=-1)
     return (gray + rng.integers(-noise, noise + 1, gray.shape)).astype(np.uint8)
@@ -64,14 +64,14 @@ def test_reads_every_format_anywhere_in_the_tree(tmp_path):
     ]
     for name in names:
         write(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     images = load_test_images(tmp_path, 16)
     assert sorted(images.names) == sorted(names)
     assert images.rgb.shape == (8, 16, 16, 3)
     assert images.rgb.dtype == np.uint8
-    for name, picture in zip(images.names, images.rgb, strict=True):
+    for name, image in zip(images.names, images.rgb, strict=True):
         expected = (200, 120, sum(Path(name).name.encode()) % 100)
-        np.testing.assert_allclose(picture.mean(axis=(0, 1)), expected, atol=4)
+        np.testing.assert_allclose(image.mean(axis=(0, 1)), expected, atol=4)
 
 
 def test_crops_the_center_and_averages_areas(tmp_path):
@@ -79,11 +79,11 @@ def test_crops_the_center_and_averages_areas(tmp_path):
     rgb[:, :32] = rgb[:, 96:] = (255, 0, 0)
     rgb[::2, 32:96] = (0, 0, 240)
     write(tmp_path / "wide.png", rgb)
-    picture = load_test_images(tmp_path, 8).rgb[0]
-    np.testing.assert_allclose(picture, np.broadcast_to((0, 0, 120), (8, 8, 3)), atol=1)
+    image = load_test_images(tmp_path, 8).rgb[0]
+    np.testing.assert_allclose(image, np.broadcast_to((0, 0, 120), (8, 8, 3)), atol=1)
 
 
-def test_splits_keep_their_pictures_when_others_are_added(tmp_path):
+def test_splits_keep_their_images_when_others_are_added(tmp_path):
     write_many(tmp_path, 120)
     before = split_of(load_folder(tmp_path, 8, validation_share=0.2, test_share=0.2))
     write_many(tmp_path / "new", 60)
@@ -128,10 +128,10 @@ def test_limits_take_the_first_of_each_split(tmp_path):
     assert len(load_folder(tmp_path, 8, train_images=10**6).train) == len(every.train)
 
 
-def test_limits_count_only_pictures_that_can_be_used(tmp_path):
+def test_limits_count_only_images_that_can_be_used(tmp_path):
     write_many(tmp_path, 60)
     first = load_folder(tmp_path, 8, train_images=10).train.names
-    write(tmp_path / first[0], gray_picture())
+    write(tmp_path / first[0], gray_image())
     (tmp_path / first[1]).write_bytes(b"")
     with pytest.warns(UserWarning, match=first[1]):
         splits = load_folder(tmp_path, 8, train_images=10)
@@ -185,7 +185,7 @@ def test_without_a_test_folder_train_is_not_tested_on(tmp_path):
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (40, 5, 0)
 
 
-def test_pictures_beside_a_train_folder_are_left_out_with_a_warning(tmp_path):
+def test_images_beside_a_train_folder_are_left_out_with_a_warning(tmp_path):
     write_many(tmp_path / "train", 40)
     write_many(tmp_path / "previews", 3)
     with pytest.warns(UserWarning, match="3 of 43 images are outside train/"):
@@ -214,7 +214,7 @@ def test_bad_files_are_named_in_one_warning_and_skipped(tmp_path):
     assert sum(name in message for name in bad) == 3 and message.endswith(", ...)")
 
 
-def test_a_picture_that_cannot_be_opened_is_unreadable(tmp_path):
+def test_an_image_that_cannot_be_opened_is_unreadable(tmp_path):
     write_many(tmp_path, 40)
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.warns(UserWarning, match=r"skipped: 1 \(gone\.png\)$"):
@@ -232,13 +232,13 @@ def test_unreadable_names_stay_on_one_line(tmp_path):
     assert r"line\nbreak.png" in message and f"{'x' * 80}..." in message and "\n" not in message
 
 
-def test_gray_pictures_are_skipped_for_training_and_kept_for_judging(tmp_path):
+def test_gray_images_are_skipped_for_training_and_kept_for_evaluating(tmp_path):
     write_many(tmp_path, 40)
-    write(tmp_path / "gray.png", gray_picture())
-    write(tmp_path / "gray mode.png", gray_picture()[..., 0])
-    write(tmp_path / "noisy scan.jpg", gray_picture(noise=3), quality=60)
-    nearly = gray_picture()
-    nearly[20:30, 20:30] = (250, 60, 40)  # A red seal, 2.4 % of the picture.
+    write(tmp_path / "gray.png", gray_image())
+    write(tmp_path / "gray mode.png", gray_image()[..., 0])
+    write(tmp_path / "noisy scan.jpg", gray_image(noise=3), quality=60)
+    nearly = gray_image()
+    nearly[20:30, 20:30] = (250, 60, 40)  # A red seal, 2.4 % of the image.
     write(tmp_path / "seal.png", nearly)
     splits = load_folder(tmp_path, 32)
     assert splits.gray == 3
@@ -275,7 +275,7 @@ def test_an_interrupted_reading_leaves_the_rest_unread(tmp_path, monkeypatch):
     assert len(read) < 200
 
 
-def test_judging_takes_the_test_folder_if_there_is_one(tmp_path):
+def test_evaluating_takes_the_test_folder_if_there_is_one(tmp_path):
     write_many(tmp_path / "train", 3)
     write(tmp_path / "test/b.png")
     write(tmp_path / "test/a/c.png")
@@ -284,7 +284,7 @@ def test_judging_takes_the_test_folder_if_there_is_one(tmp_path):
 
 
 @pytest.mark.parametrize("load", [load_folder, load_test_images])
-def test_a_folder_that_is_none_or_holds_no_picture_is_an_error(tmp_path, load):
+def test_a_folder_that_is_none_or_holds_no_image_is_an_error(tmp_path, load):
     with pytest.raises(ColorizeError, match="missing: not a folder"):
         load(tmp_path / "missing", 8)
     with pytest.raises(ColorizeError, match=r"one\.png: not a folder"):
@@ -300,8 +300,8 @@ def test_a_folder_that_is_none_or_holds_no_picture_is_an_error(tmp_path, load):
             load(tmp_path / "bad", 8)
 
 
-def test_no_picture_left_for_a_split_is_an_error(tmp_path):
-    write(tmp_path / "gray/gray.png", gray_picture())
+def test_no_image_left_for_a_split_is_an_error(tmp_path):
+    write(tmp_path / "gray/gray.png", gray_image())
     with pytest.raises(ColorizeError, match="to train on: of 1 found, 0 are unreadable and 1 gray"):
         load_folder(tmp_path / "gray", 8)
     write_many(tmp_path / "few", 3)
@@ -313,13 +313,13 @@ def test_painted_splits_are_disjoint_and_independent_of_each_others_size():
     splits = load_painted_scenes(16, 20, 10, 5, seed=3)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (20, 10, 5)
     assert splits.validation.names[:2] == ("validation/00000", "validation/00001")
-    pictures = np.concatenate([splits.train.rgb, splits.validation.rgb, splits.test.rgb])
-    assert len({picture.tobytes() for picture in pictures}) == 35
+    images = np.concatenate([splits.train.rgb, splits.validation.rgb, splits.test.rgb])
+    assert len({image.tobytes() for image in images}) == 35
     smaller = load_painted_scenes(16, 2, 10, 5, seed=3)
     np.testing.assert_array_equal(smaller.validation.rgb, splits.validation.rgb)
     next_seed = load_painted_scenes(16, 20, 10, 5, seed=4)
-    seen = {picture.tobytes() for picture in pictures}
-    assert not seen & {picture.tobytes() for picture in next_seed.train.rgb}
+    seen = {image.tobytes() for image in images}
+    assert not seen & {image.tobytes() for image in next_seed.train.rgb}
 
 
 @pytest.mark.parametrize("counts", [(2**31 - 1, 1, 0), (1, 0, 2**31 - 1)])
@@ -340,7 +340,7 @@ def keras_home(tmp_path, monkeypatch) -> Path:
 
 
 def test_cifar10_comes_through_keras_and_its_cache(keras_home, monkeypatch):
-    """Keras's own loader on an archive with one picture a batch, which it repeats 10,000 times."""
+    """Keras's own loader on an archive with one image a batch, which it repeats 10,000 times."""
     archive = keras_home / "datasets/cifar-10-batches-py-target_archive"
     archive.parent.mkdir()
     held_out = paint_scenes(10, 32, 1)

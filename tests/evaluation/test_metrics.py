@@ -54,7 +54,7 @@ SHARMA_PAIRS = np.array(
 
 @pytest.fixture
 def colorized(photographs):
-    """The same with colours rotated and noise: differences from none to large."""
+    """The same with colors rotated and noise: differences from none to large."""
     rng = np.random.default_rng(7)
     strength = np.linspace(0.0, 1.0, len(photographs))[:, None, None, None]
     mixed = (1 - strength) * photographs + strength * photographs[..., [1, 2, 0]]
@@ -82,7 +82,7 @@ class TestCiede2000:
         found = metrics.ciede2000(lab.astype(np.float32), other.astype(np.float32))
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
-    def test_equal_and_gray_colours(self, photographs):
+    def test_equal_and_gray_colors(self, photographs):
         lab = lab_of(photographs)
         np.testing.assert_array_equal(metrics.ciede2000(lab, lab), np.zeros(lab.shape[:-1]))
         gray = lab * np.float32([1.0, 0.0, 0.0])
@@ -115,7 +115,7 @@ class TestLabAccuracy:
         other[0, 0, 3] = (255, 0, 0)
         np.testing.assert_array_equal(metrics.lab_accuracy(original, other), [0.5])
 
-    def test_pictures_are_judged_apart(self, photographs, colorized):
+    def test_images_are_evaluated_apart(self, photographs, colorized):
         found = metrics.lab_accuracy(photographs, colorized)
         for index in (0, 60, 191):
             pair = photographs[index], colorized[index]
@@ -138,7 +138,7 @@ class TestPsnr:
         # Mean squared error 1: 20 * log10(255).
         assert metrics.psnr(dark, dark + 1).numpy() == pytest.approx([48.1308], abs=1e-4)
 
-    def test_identical_pictures_are_finite(self, photographs):
+    def test_identical_images_are_finite(self, photographs):
         np.testing.assert_array_equal(metrics.psnr(photographs, photographs), 100.0)
 
 
@@ -159,7 +159,7 @@ class TestSsim:
         assert found[0] == pytest.approx(1.0)
 
     @pytest.mark.parametrize("size", [1, 2, 7, 10, 11])
-    def test_pictures_smaller_than_the_window(self, photographs, size):
+    def test_images_smaller_than_the_window(self, photographs, size):
         small = photographs[:3, :size, :size]
         np.testing.assert_allclose(metrics.ssim(small, small), 1.0, atol=1e-6)
         assert (metrics.ssim(small, 255 - small).numpy() < 0.95).all()

@@ -25,19 +25,19 @@ def sepia(lightness):
 
 
 def by_lightness(lightness):
-    """Some colours in the gamut and some beyond."""
+    """Some colors in the gamut and some beyond."""
     return np.concatenate([0.3 * lightness, np.cos(4.0 * lightness)], axis=-1)
 
 
-def all_knowing(pictures):
+def all_knowing(images):
     """A colorizer that knows the original of each lightness."""
-    lightness, ab = color.split_lab(color.rgb_to_lab(pictures.astype(np.float32) / 255))
+    lightness, ab = color.split_lab(color.rgb_to_lab(images.astype(np.float32) / 255))
     known = {key.tobytes(): value for key, value in zip(lightness.numpy(), ab.numpy(), strict=True)}
     return lambda asked: np.stack([known[key.tobytes()] for key in asked])
 
 
-def names_of(pictures):
-    return [f"tile-{index:03}.png" for index in range(len(pictures))]
+def names_of(images):
+    return [f"tile-{index:03}.png" for index in range(len(images))]
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def report(photographs):
 
 @pytest.fixture(scope="module")
 def by_hand(photographs):
-    """What `by_lightness` gives, by the shortest way: 8-bit pictures and CIEDE2000 of pixels."""
+    """What `by_lightness` gives, by the shortest way: 8-bit images and CIEDE2000 of pixels."""
     lab = color.rgb_to_lab(photographs.astype(np.float32) / 255)
     lightness, _ = color.split_lab(lab)
     fitted = color.fit_gamut(color.join_lab(lightness, by_lightness(lightness.numpy())))
     rgb = np.rint(color.lab_to_rgb(fitted).numpy() * 255).astype(np.uint8)
-    labs = (skimage.color.rgb2lab(pictures) for pictures in (photographs, rgb))
+    labs = (skimage.color.rgb2lab(images) for images in (photographs, rgb))
     return rgb, skimage.color.deltaE_ciede2000(*labs)
 
 
@@ -77,7 +77,7 @@ class TestScores:
         assert scores["colorfulness_difference"] == pytest.approx(-85.5296, abs=1e-3)
         assert scores["colorfulness_absolute_difference"] == pytest.approx(-85.5296, abs=1e-3)
 
-    def test_the_original_colours_are_perfect(self, report):
+    def test_the_original_colors_are_perfect(self, report):
         scores = report.summary["original"]
         for metric in ("l1", "delta_e_76", "delta_e_76_percentile_95", "ciede2000_percentile_95"):
             assert scores[metric] == pytest.approx(0.0, abs=1e-4)
@@ -85,7 +85,7 @@ class TestScores:
         assert scores["psnr"] == metrics.PSNR_CEILING
         assert scores["colorfulness_difference"] == 0.0
 
-    def test_judged_is_the_8_bit_picture_in_the_gamut(self, report, photographs, by_hand):
+    def test_evaluated_is_the_8_bit_image_in_the_gamut(self, report, photographs, by_hand):
         rgb, ciede2000 = by_hand
         scores = report.images["by_lightness"]
         np.testing.assert_allclose(scores["ciede2000"], ciede2000.mean(axis=(1, 2)), atol=0.02)
@@ -108,7 +108,7 @@ class TestScores:
             expected, abs=0.006
         )
 
-    def test_summary_is_the_mean_of_the_pictures(self, report):
+    def test_summary_is_the_mean_of_the_images(self, report):
         for model, scores in report.images.items():
             for metric, values in scores.items():
                 assert values.shape == (192,)
@@ -122,7 +122,7 @@ class TestScores:
         for metric, value in pairs.summary["sepia"].items():
             assert value == pytest.approx(together.summary["sepia"][metric], rel=1e-5)
 
-    def test_one_tiny_picture_of_any_shape(self):
+    def test_one_tiny_image_of_any_shape(self):
         report = evaluate_colorizers(np.full((1, 2, 3, 3), 77, np.uint8), ["dot"], {"sepia": sepia})
         assert report.summary["gray"]["ssim"] == pytest.approx(1.0)
         assert report.summary["sepia"]["ciede2000"] > 5.0
@@ -194,7 +194,7 @@ class TestSave:
         assert content["size"] == "32x32"
         assert content["models"] == report.summary
 
-    def test_a_row_for_each_picture_and_model(self, saved, report):
+    def test_a_row_for_each_image_and_model(self, saved, report):
         with (saved / "images.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 192 * 3
@@ -207,10 +207,10 @@ class TestSave:
     def test_grids_show_every_pixel_as_it_is(self, saved, report, kind):
         grid = cv2.imread(saved / f"{kind}.png", cv2.IMREAD_COLOR_RGB)
         for row, index in enumerate(report.examples[kind]):
-            for column, picture in enumerate(report.example_images[index]):
+            for column, image in enumerate(report.example_images[index]):
                 top, left = 68 + row * 190, 12 + column * 172
                 cell = grid[top : top + 160, left : left + 160]
-                np.testing.assert_array_equal(cell, picture.repeat(5, 0).repeat(5, 1))
+                np.testing.assert_array_equal(cell, image.repeat(5, 0).repeat(5, 1))
 
     def test_names_of_any_script(self, photographs, tmp_path):
         evaluate_colorizers(photographs[:2], ["浮世絵/富士.png", "$1 and $x_$.png"], {}).save(
@@ -226,29 +226,29 @@ class TestSave:
 
 
 class TestBadInput:
-    pictures = np.zeros((2, 8, 8, 3), np.uint8)
+    images = np.zeros((2, 8, 8, 3), np.uint8)
 
     @pytest.mark.parametrize(
-        ("pictures", "names", "message"),
+        ("images", "names", "message"),
         [
-            (pictures[:0], [], r"no images to evaluate \(got shape \(0, 8, 8, 3\)\)"),
-            (pictures[0], ["a"], r"\(got uint8 of shape \(8, 8, 3\)\)"),
-            (pictures[..., :1], ["a", "b"], r"\(got uint8 of shape \(2, 8, 8, 1\)\)"),
-            (pictures / 255, ["a", "b"], r"\(got float64 of shape \(2, 8, 8, 3\)\)"),
-            (pictures, ["a"], "2 images to evaluate, but 1 names"),
+            (images[:0], [], r"no images to evaluate \(got shape \(0, 8, 8, 3\)\)"),
+            (images[0], ["a"], r"\(got uint8 of shape \(8, 8, 3\)\)"),
+            (images[..., :1], ["a", "b"], r"\(got uint8 of shape \(2, 8, 8, 1\)\)"),
+            (images / 255, ["a", "b"], r"\(got float64 of shape \(2, 8, 8, 3\)\)"),
+            (images, ["a"], "2 images to evaluate, but 1 names"),
         ],
     )
-    def test_pictures(self, pictures, names, message):
+    def test_images(self, images, names, message):
         with pytest.raises(ColorizeError, match=message):
-            evaluate_colorizers(pictures, names, {"sepia": sepia})
+            evaluate_colorizers(images, names, {"sepia": sepia})
 
     def test_a_model_called_as_the_baseline(self):
         with pytest.raises(ColorizeError, match="'gray' is the baseline"):
-            evaluate_colorizers(self.pictures, ["a", "b"], {"gray": sepia})
+            evaluate_colorizers(self.images, ["a", "b"], {"gray": sepia})
 
     def test_ab_of_another_shape(self):
         with pytest.raises(ColorizeError, match=r"m: .* \(2, 8, 8, 2\) \(got \(2, 8, 8, 1\)\)"):
-            evaluate_colorizers(self.pictures, ["a", "b"], {"m": lambda lightness: lightness})
+            evaluate_colorizers(self.images, ["a", "b"], {"m": lambda lightness: lightness})
 
     def test_ab_that_is_not_finite(self):
         def diverged(lightness):
@@ -257,7 +257,7 @@ class TestBadInput:
             return ab
 
         with pytest.raises(ColorizeError, match=r"m: .* not finite, first for b"):
-            evaluate_colorizers(self.pictures, ["a", "b"], {"m": diverged})
+            evaluate_colorizers(self.images, ["a", "b"], {"m": diverged})
 
 
 class TestNotebook:

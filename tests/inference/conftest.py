@@ -8,7 +8,7 @@ from keras_colorize.models import efficientnet_generator
 
 @pytest.fixture(scope="session")
 def generator():
-    """A small network of strong, varied colours, 32x32."""
+    """A small network of strong, varied colors, 32x32."""
     lightness = keras.Input((32, 32, 1))
     weights = keras.initializers.RandomNormal(0, 0.8, seed=1)
     x = keras.layers.Conv2D(4, 5, padding="same", activation="tanh", kernel_initializer=weights)(
@@ -26,7 +26,7 @@ def network(generator):
 
 @pytest.fixture
 def paint():
-    """Makes a smooth random colour picture of any size and depth."""
+    """Makes a smooth random color image of any size and depth."""
 
     def make(height, width, dtype=np.uint8, seed=0):
         rng = np.random.default_rng(seed)

@@ -7,11 +7,11 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.inference.arrays import colorize_array
 
 
-def test_colours_are_new_and_lightness_the_old(network, paint):
-    picture = paint(60, 80)
-    original = picture.copy()
-    colorized = colorize_array(picture, network)
-    np.testing.assert_array_equal(picture, original)
+def test_colors_are_new_and_lightness_the_old(network, paint):
+    image = paint(60, 80)
+    original = image.copy()
+    colorized = colorize_array(image, network)
+    np.testing.assert_array_equal(image, original)
     assert colorized.shape == (60, 80, 3)
     assert colorized.dtype == np.uint8
     before, after = rgb2lab(original), rgb2lab(colorized)
@@ -33,11 +33,11 @@ def test_gray_of_two_and_three_dimensions_and_rgb_are_alike(network, paint, dtyp
 
 
 def test_types_agree(network, paint):
-    picture = paint(40, 50)
-    expected = colorize_array(picture, network).astype(float)
-    deep = colorize_array(picture.astype(np.uint16) * 257, network)
+    image = paint(40, 50)
+    expected = colorize_array(image, network).astype(float)
+    deep = colorize_array(image.astype(np.uint16) * 257, network)
     np.testing.assert_allclose(deep / 257, expected, atol=0.51)
-    floating = colorize_array(picture / 255, network)
+    floating = colorize_array(image / 255, network)
     np.testing.assert_allclose(floating * 65535, deep, atol=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_a_path_is_read(network, paint, tmp_path):
         (np.array([[0.5, np.nan]]), r"received nan\.\.nan"),
     ],
 )
-def test_what_is_no_picture_is_refused(network, image, message):
+def test_what_is_no_image_is_refused(network, image, message):
     with pytest.raises(ColorizeError, match=message) as raised:
         colorize_array(image, network)
     assert "\n" not in str(raised.value)
@@ -102,18 +102,18 @@ def test_what_is_no_picture_is_refused(network, image, message):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (90, 3), (33, 47), (300, 200)])
 def test_any_shape(any_size_network, paint, shape):
-    picture = paint(*shape)
-    colorized = colorize_array(picture, any_size_network)
+    image = paint(*shape)
+    colorized = colorize_array(image, any_size_network)
     assert colorized.shape == (*shape, 3)
-    before, after = rgb2lab(picture), rgb2lab(colorized)
+    before, after = rgb2lab(image), rgb2lab(colorized)
     np.testing.assert_allclose(after[..., 0], before[..., 0], atol=0.3)
 
 
 def test_vividness_moves_from_one_end_to_the_other(any_size_network, paint):
-    picture = paint(100, 140, np.uint16) // 4 + 24_000  # where many colors are in the gamut
+    image = paint(100, 140, np.uint16) // 4 + 24_000  # where many colors are in the gamut
 
     def colored(**options: float) -> np.ndarray:
-        return rgb2lab(colorize_array(picture, any_size_network, **options) / 65535)[..., 1:]
+        return rgb2lab(colorize_array(image, any_size_network, **options) / 65535)[..., 1:]
 
     ab = {share: colored(vividness=share) for share in (0.0, 0.5, 1.0)}
     assert np.abs(ab[1.0] - ab[0.0]).mean() > 2
@@ -125,12 +125,12 @@ def test_vividness_moves_from_one_end_to_the_other(any_size_network, paint):
 
 
 def test_the_prediction_size_changes_what_the_network_sees(any_size_network, paint):
-    picture = paint(64, 64)
+    image = paint(64, 64)
     small, large = (
-        colorize_array(picture, any_size_network, prediction_size=size) for size in (32, 160)
+        colorize_array(image, any_size_network, prediction_size=size) for size in (32, 160)
     )
     assert np.abs(small.astype(int) - large).mean() > 1
-    np.testing.assert_array_equal(large, colorize_array(picture, any_size_network))
+    np.testing.assert_array_equal(large, colorize_array(image, any_size_network))
 
 
 @pytest.mark.parametrize(

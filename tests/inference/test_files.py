@@ -26,7 +26,7 @@ def colorize_files(inputs, output, network, **options):
 
 @pytest.fixture
 def folder(tmp_path, paint):
-    """Pictures of several kinds and sizes, in a tree; their paths below the folder."""
+    """Images of several kinds and sizes, in a tree; their paths below the folder."""
     root = tmp_path / "in"
     shapes = {"a.png": (40, 60), "deep/er/b.tif": (5, 9), "deep/c.bmp": (33, 32), "d.PNG": (1, 70)}
     for seed, (name, shape) in enumerate(shapes.items()):
@@ -40,7 +40,7 @@ def files_below(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def test_a_folder_keeps_its_structure_and_each_picture_its_format(folder, tmp_path, network):
+def test_a_folder_keeps_its_structure_and_each_image_its_format(folder, tmp_path, network):
     out = tmp_path / "out"
     calls = []
     summary = colorize_files([folder], out, network, progress=lambda *call: calls.append(call))
@@ -72,7 +72,7 @@ def test_a_single_file_to_a_file_or_a_folder(folder, tmp_path, network):
 
 def test_bad_files_are_reported_and_the_rest_done(folder, tmp_path, network):
     (folder / "torn.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:-99])
-    (folder / "e.txt").write_text("not a picture")
+    (folder / "e.txt").write_text("not an image")
     summary = colorize_files([folder, folder / "e.txt"], tmp_path / "out", network)
     assert len(summary.done) == 6
     reasons = dict(summary.failed)
@@ -156,25 +156,25 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, network
 
 
 def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
-    # Room for two pictures of 40x60: readers wait.
+    # Room for two images of 40x60: readers wait.
     charge = budget.memory(folder / "a.png", Path("a.jpg"), 1)
     monkeypatch.setattr(files, "BUDGET", 2 * charge)
     monkeypatch.setattr(files, "SMALLEST", 100)
     held, sums, numbers = {}, [], itertools.count()  # Several threads read.
 
     def watched_read(path, pages, **options):
-        picture = read_image(path, **options)
+        image = read_image(path, **options)
         number = next(numbers)
         held[number] = budget.memory(path, Path("a.jpg"), 1)
-        weakref.finalize(picture.rgb, held.pop, number)
+        weakref.finalize(image.rgb, held.pop, number)
         sums.append(sum(list(held.values())))
-        return [picture]
+        return [image]
 
     monkeypatch.setattr(files, "read_pages", watched_read)
     for number in range(20):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
     write_image(folder / "alpha.png", *_with_alpha())
-    for number in range(20):  # Failures must not hold on to their pictures.
+    for number in range(20):  # Failures must not hold on to their images.
         (folder / f"alpha{number}.png").write_bytes((folder / "alpha.png").read_bytes())
     summary = colorize_files([folder], tmp_path / "out", network, format="jpg")
     assert len(summary.done) == 25
@@ -182,7 +182,7 @@ def test_memory_is_bounded(folder, tmp_path, network, monkeypatch):
     assert charge < max(sums) <= 2 * charge
 
 
-def test_a_bug_is_not_taken_for_a_bad_picture(folder, tmp_path, network, monkeypatch):
+def test_a_bug_is_not_taken_for_a_bad_image(folder, tmp_path, network, monkeypatch):
     def broken(rgb, ab, threads):
         raise ZeroDivisionError
 

@@ -13,11 +13,11 @@ from keras_colorize.inference.prediction import squash
 
 @pytest.mark.parametrize("side", [10, 32, 90])
 def test_a_square_is_seen_as_in_training(paint, side):
-    picture = paint(side, side)
-    np.testing.assert_array_equal(squash(picture, (32, 32)), square_thumbnail(picture, 32))
+    image = paint(side, side)
+    np.testing.assert_array_equal(squash(image, (32, 32)), square_thumbnail(image, 32))
 
 
-def test_the_whole_picture_is_squashed():
+def test_the_whole_image_is_squashed():
     wide = np.zeros((8, 4000, 3), np.uint8)
     wide[:, :1000], wide[:, 1000:] = (200, 0, 0), (0, 0, 100)
     squashed = squash(wide, (16, 16))
@@ -38,9 +38,9 @@ def test_a_long_image_is_shrunk_before_it_grows():
 
 
 def test_16_bits_are_squashed_to_8(paint):
-    picture = paint(64, 96, np.uint16)
-    means = picture.reshape(32, 2, 32, 3, 3).mean(axis=(1, 3)) / 257
-    np.testing.assert_allclose(squash(picture, (32, 32)), means, atol=0.51)
+    image = paint(64, 96, np.uint16)
+    means = image.reshape(32, 2, 32, 3, 3).mean(axis=(1, 3)) / 257
+    np.testing.assert_allclose(squash(image, (32, 32)), means, atol=0.51)
 
 
 def test_prediction_is_of_normalized_lightness(generator, paint):

@@ -1,4 +1,4 @@
-"""Colorizing in worker processes of a real Ray cluster; files at addresses by a real S3 server."""
+"""Colorizing in worker processes of a real Ray cluster; files at URLs by a real S3 server."""
 
 import functools
 import json

@@ -11,7 +11,7 @@ from keras_colorize.inference.recolor import recolor
 
 
 def ab_field(size, strength, seed=0):
-    """A smooth field of random colours, float32, (size, size, 2)."""
+    """A smooth field of random colors, float32, (size, size, 2)."""
     coarse = np.random.default_rng(seed).normal(0, strength, (4, 4, 2)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -21,7 +21,7 @@ def lab_of(rgb):
 
 
 def gray(lightness):
-    """A 16-bit gray picture of the given L."""
+    """A 16-bit gray image of the given L."""
     flat = np.stack([lightness, np.zeros_like(lightness), np.zeros_like(lightness)], axis=-1)
     return np.rint(lab2rgb(flat) * 65535).astype(np.uint16)
 
@@ -42,7 +42,7 @@ def test_lightness_is_kept_at_any_size(paint, height, width, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_colours_are_the_enlarged_field(paint, dtype):
+def test_colors_are_the_enlarged_field(paint, dtype):
     rgb = paint(150, 210, dtype) // 2 + np.iinfo(dtype).max // 4
     most = np.iinfo(dtype).max
     field = ab_field(8, 8)
@@ -55,7 +55,7 @@ def test_colours_are_the_enlarged_field(paint, dtype):
     np.testing.assert_allclose(rgb, expected, atol=0.6 if dtype == np.uint8 else 20)
 
 
-def test_field_is_averaged_where_the_picture_is_smaller():
+def test_field_is_averaged_where_the_image_is_smaller():
     rgb = gray(np.full((2, 2), 60.0))
     field = np.zeros((8, 8, 2), np.float32)
     field[::2, ::2] = (8, -16)  # A quarter of the pixels.
@@ -80,7 +80,7 @@ def test_gamut_is_reached_at_constant_lightness_and_hue():
     turned = (turned + 180) % 360 - 180
     # Distance in Lab, as hue means little where there is hardly any chroma.
     assert (chroma * np.abs(np.radians(turned))).max() < 0.6
-    # As colourful as the definition makes it.
+    # As colorful as the definition makes it.
     given = np.dstack([lightness, 150 * np.cos(angle), 150 * np.sin(angle)]).astype(np.float32)
     fitted = np.linalg.norm(color.fit_gamut(given).numpy()[..., 1:], axis=-1)
     difference = np.abs(chroma - fitted)
@@ -90,7 +90,7 @@ def test_gamut_is_reached_at_constant_lightness_and_hue():
     assert np.quantile(difference, 0.99) < 0.5
 
 
-def test_colours_inside_the_gamut_stay():
+def test_colors_inside_the_gamut_stay():
     # Half of what fits at each L and hue.
     lightness, hue = np.mgrid[5:96:2.0, 0:360:10.0]
     angle = np.radians(hue)
@@ -113,13 +113,13 @@ def test_black_and_white_stay():
 
 
 def test_result_does_not_depend_on_strips_and_threads(paint, monkeypatch):
-    picture, field = paint(333, 257), ab_field(32, 40)
+    image, field = paint(333, 257), ab_field(32, 40)
     results = []
     for large, strip, longest in [(2**21, 2**15, 2**14), (0, 257, 2**14), (0, 4000, 100)]:
         monkeypatch.setattr(recolor_module, "_LARGE", large)
         monkeypatch.setattr(recolor_module, "_STRIP", strip)
         monkeypatch.setattr(recolor_module, "_LONGEST_SIDE", longest)
-        results.append(picture.copy())
+        results.append(image.copy())
         recolor(results[-1], field)
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])

@@ -30,7 +30,7 @@ def ramp(height: int, width: int) -> np.ndarray:
     return (0.6 * rows[:, None] / height + 1.2 * columns / width - 0.9)[None, ..., None]
 
 
-def test_pictures_of_the_generators_size_go_straight_through():
+def test_images_of_the_generators_size_go_straight_through():
     generator = unet_generator(SIZE, filters=2)
     lightness = np.random.default_rng(0).uniform(-1, 1, (3, SIZE, SIZE, 1)).astype("float32")
     expected = generator(lightness, training=False)
@@ -38,12 +38,12 @@ def test_pictures_of_the_generators_size_go_straight_through():
 
 
 def test_the_generator_sees_areas_averaged(mirror):
-    """Each block of 3x5 pixels is one of the generator's: a picture of blocks comes back whole."""
+    """Each block of 3x5 pixels is one of the generator's: an image of blocks comes back whole."""
     small = np.random.default_rng(0).uniform(-1, 1, (SIZE, SIZE)).astype("float32")
     noise = np.random.default_rng(1).uniform(-1, 1, (SIZE, 3, SIZE, 5)).astype("float32")
     noise -= noise.mean(axis=(1, 3), keepdims=True)
-    picture = (small[:, None, :, None] + noise).reshape(1, 3 * SIZE, 5 * SIZE, 1)
-    ab = predict_ab(mirror, tf.constant(picture)).numpy()
+    image = (small[:, None, :, None] + noise).reshape(1, 3 * SIZE, 5 * SIZE, 1)
+    ab = predict_ab(mirror, tf.constant(image)).numpy()
     assert ab.shape == (1, 3 * SIZE, 5 * SIZE, 2)
     # Where a pixel's middle is a block's, bicubic interpolation gives the block's value.
     np.testing.assert_allclose(ab[0, 1::3, 2::5, 0], small, atol=1e-5)
@@ -73,7 +73,7 @@ def test_in_a_graph_of_unknown_sizes(mirror):
 
 @pytest.fixture(scope="module")
 def any_size_mirror() -> keras.Model:
-    """The same for pictures of any size."""
+    """The same for images of any size."""
     lightness = keras.Input((None, None, 1))
     model = keras.Model(lightness, keras.layers.Conv2D(2, 1, use_bias=False)(lightness))
     model.set_weights([np.float32([[[[1, -1]]]])])

@@ -1,7 +1,7 @@
-"""A real HTTP server on loopback that serves pictures, well or badly, and keeps a log.
+"""A real HTTP server on loopback that serves images, well or badly, and keeps a log.
 
 The first part of a path says how: `/drop/a.jpg` is answered by `send_drop`, and a path that has
-no such method by a picture that no other path has. `attempt` counts the requests for one path.
+no such method by an image that no other path has. `attempt` counts the requests for one path.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Request:
 
 
 @functools.lru_cache(maxsize=512)
-def picture(path: str, width: int = 48, height: int = 36, kind: str = "JPEG") -> bytes:
+def image(path: str, width: int = 48, height: int = 36, kind: str = "JPEG") -> bytes:
     """Noise that only this path has."""
     noise = np.random.default_rng(zlib.crc32(path.encode()))
     file = io.BytesIO()
@@ -107,15 +107,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_ok(self, attempt: int) -> None:
-        self.send(200, picture(self.path), Content_Type="image/jpeg")
+        self.send(200, image(self.path), Content_Type="image/jpeg")
 
     def send_as(self, attempt: int) -> None:
         """/as/png/a.jpg is a PNG, whatever its name says."""
         kind = self.path.split("/")[2]
-        self.send(200, picture(self.path, kind=kind), Content_Type="image/jpeg")
+        self.send(200, image(self.path, kind=kind), Content_Type="image/jpeg")
 
     def send_same(self, attempt: int) -> None:
-        self.send(200, picture("same"), Content_Type="image/jpeg")
+        self.send(200, image("same"), Content_Type="image/jpeg")
 
     def send_bomb(self, attempt: int) -> None:
         """A few kilobytes that are 81 megapixels."""
@@ -128,13 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_ok(attempt)
 
     def send_gone_404(self, attempt: int) -> None:
-        self.send(404, b"no such picture")
+        self.send(404, b"no such image")
 
     def send_gone_410(self, attempt: int) -> None:
         self.send(410)
 
     def send_once(self, attempt: int) -> None:
-        """A picture, which is then gone."""
+        """An image, which is then gone."""
         if attempt == 1:
             self.send_ok(attempt)
         else:
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(503, Retry_After="86400")
 
     def send_flaky(self, attempt: int) -> None:
-        """500 twice, then the picture."""
+        """500 twice, then the image."""
         if attempt <= 2:
             self.send(500)
         else:
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         if attempt > 2:
             self.send_ok(attempt)
             return
-        body = picture(self.path)
+        body = image(self.path)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -188,8 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def send_truncated(self, attempt: int) -> None:
-        """Half a picture that claims to be whole."""
-        body = picture(self.path)
+        """Half an image that claims to be whole."""
+        body = image(self.path)
         self.send(200, body[: len(body) // 2], Content_Type="image/jpeg")
 
     def send_html(self, attempt: int) -> None:
@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_gzip(self, attempt: int) -> None:
         """A compressed body, which was not asked for."""
-        self.send(200, gzip.compress(picture(self.path)), Content_Encoding="gzip")
+        self.send(200, gzip.compress(image(self.path)), Content_Encoding="gzip")
 
     def send_large(self, attempt: int) -> None:
         """Announces a terabyte, and waits for the client to hang up."""
@@ -211,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(picture(self.path))
+        self.wfile.write(image(self.path))
         while True:
             self.wfile.write(bytes(2**16))
 
@@ -223,8 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
 
     def send_drip_body(self, attempt: int) -> None:
-        """A picture that comes a byte at a time."""
-        body = picture(self.path)
+        """An image that comes a byte at a time."""
+        body = image(self.path)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

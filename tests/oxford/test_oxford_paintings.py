@@ -16,7 +16,7 @@ from email.utils import formatdate
 
 import openpyxl
 import pytest
-from image_server import ImageServer, picture
+from image_server import ImageServer, image
 
 from keras_colorize.data.sources import load_folder
 from keras_colorize.errors import ColorizeError
@@ -69,7 +69,7 @@ def manifest(output):
         return {row["address"].split("/", 3)[3]: row for row in csv.DictReader(file)}
 
 
-def pictures(output):
+def image_files(output):
     """Every file in the subset folders, hidden ones too."""
     return sorted(path for path in output.glob("*/*") if path.is_file())
 
@@ -77,7 +77,7 @@ def pictures(output):
 def check_whole(output):
     """Each file is listed once, lies under its subset, decodes, and has the bytes listed."""
     done = [row for row in manifest(output).values() if row["status"] == "done"]
-    assert sorted(output / row["file"] for row in done) == pictures(output)
+    assert sorted(output / row["file"] for row in done) == image_files(output)
     for row in done:
         data = (output / row["file"]).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (int(row["bytes"]), row["sha256"])
@@ -111,14 +111,14 @@ def test_annotations_are_unquoted_and_merged(tmp_path, name):
     [
         ("ftp://example.org/a.jpg", "test", "only http and https"),
         ("file:///etc/passwd", "test", "only http and https"),
-        ("", "test", "bad address ''"),
-        ("example.org/a.jpg", "test", "bad address"),
-        ("http:///a.jpg", "test", "bad address"),
-        ("http://example.org:99999/a.jpg", "test", "bad address"),
-        ("http://[::1/a.jpg", "test", "bad address"),
-        ("http://user:secret@example.org/a.jpg", "test", "bad address"),
-        ("http://example.org/a b.jpg", "test", "bad address"),
-        ("http://example.org/a\tb.jpg", "test", "bad address"),
+        ("", "test", "bad URL ''"),
+        ("example.org/a.jpg", "test", "bad URL"),
+        ("http:///a.jpg", "test", "bad URL"),
+        ("http://example.org:99999/a.jpg", "test", "bad URL"),
+        ("http://[::1/a.jpg", "test", "bad URL"),
+        ("http://user:secret@example.org/a.jpg", "test", "bad URL"),
+        ("http://example.org/a b.jpg", "test", "bad URL"),
+        ("http://example.org/a\tb.jpg", "test", "bad URL"),
         ("http://example.org/a.jpg", "trian", "unknown subset 'trian'; use one of train"),
         ("http://example.org/a.jpg", "", "unknown subset ''"),
     ],
@@ -136,7 +136,7 @@ def test_strict_refuses_a_bad_row_and_fetches_nothing(tmp_path, server):
     file = annotate(
         tmp_path / "a.csv", [(f"{server.address}/ok/1.jpg", "train", ""), ("x", "test", "")]
     )
-    with pytest.raises(ColorizeError, match=r"a\.csv, row 3: bad address 'x'"):
+    with pytest.raises(ColorizeError, match=r"a\.csv, row 3: bad URL 'x'"):
         fetch(file, tmp_path / "out", strict=True)
     assert not server.log and not (tmp_path / "out").exists()
 
@@ -241,7 +241,7 @@ def test_long_cells_are_cut_in_messages(tmp_path):
     ]
     address, subset, too_long = read_annotations(annotate(tmp_path / "a.csv", rows)).bad_rows
     assert address.endswith(
-        "row 2: bad address '" + 80 * "x" + "...' (only http and https are supported)"
+        "row 2: bad URL '" + 80 * "x" + "...' (only http and https are supported)"
     )
     assert subset.endswith(
         "row 3: unknown subset '" + 80 * "x" + "...'; use one of train validation test"
@@ -327,7 +327,7 @@ def test_every_behaviour_of_a_server(tmp_path, server):
         assert len(server.requests("/" + path)) == REQUESTS.get(path, 1), path
     check_whole(tmp_path / "out")
     ok = tmp_path / "out" / listed["ok/1.jpg"]["file"]
-    assert ok.read_bytes() == picture("/ok/1.jpg")
+    assert ok.read_bytes() == image("/ok/1.jpg")
 
     assert (summary.rows, summary.images) == (23, 22)
     with pytest.warns(DeprecationWarning, match=r"FetchSummary\.pictures is now"):
@@ -359,7 +359,7 @@ def test_lost_or_cut_file_is_fetched_again(tmp_path, server):
     rows = [(f"{server.address}/{path}", "test", "") for path in paths]
     file = annotate(tmp_path / "a.csv", rows)
     fetch(file, tmp_path / "out")
-    for path in pictures(tmp_path / "out"):
+    for path in image_files(tmp_path / "out"):
         if path.name.startswith("lost"):
             path.unlink()
         elif path.name.startswith("cut"):
@@ -372,7 +372,7 @@ def test_lost_or_cut_file_is_fetched_again(tmp_path, server):
 
 
 def test_a_slow_server_holds_a_connection_only_so_long(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(download, "SECONDS_PER_ADDRESS", 0.3)
+    monkeypatch.setattr(download, "SECONDS_PER_URL", 0.3)
     paths = ["drip/1.jpg", "drip-body/1.jpg", "continue/1.jpg", "ok/1.jpg"]
     rows = [(f"{server.address}/{path}", "test", "") for path in paths]
     fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out", connections=1)
@@ -572,12 +572,12 @@ def test_public_addresses(ip, public):
 # The folder.
 
 
-def test_picture_of_two_subsets_stays_in_the_first(tmp_path, server):
+def test_image_of_two_subsets_stays_in_the_first(tmp_path, server):
     address = f"{server.address}/ok/1.jpg"
     rows = [(address, "test", "cow"), (address, "train", "cow"), (address, "validation", "dog")]
     summary = fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out")
     assert (summary.rows, summary.images, summary.done) == (3, 1, 1)
-    assert [path.parent.name for path in pictures(tmp_path / "out")] == ["test"]
+    assert [path.parent.name for path in image_files(tmp_path / "out")] == ["test"]
     assert len(server.log) == 1
     assert manifest(tmp_path / "out")["ok/1.jpg"]["labels"] == "cow dog"
 
@@ -602,16 +602,16 @@ def test_same_bytes_under_other_addresses_stay_in_the_first_subset(tmp_path, ser
 def test_resize_shrinks_by_area_and_never_enlarges(tmp_path, server):
     file = annotate(tmp_path / "a.csv", [(f"{server.address}/as/png/1.png", "train", "")])
     fetch(file, tmp_path / "out", resize=18)
-    (shrunk,) = pictures(tmp_path / "out")
+    (shrunk,) = image_files(tmp_path / "out")
     assert shrunk.suffix == ".jpg"
-    original = read_rgb(picture("/as/png/1.png", kind="PNG"))
+    original = read_rgb(image("/as/png/1.png", kind="PNG"))
     mean_of_2x2 = original.reshape(18, 2, 24, 2, 3).mean(axis=(1, 3))
     assert abs(read_rgb(shrunk) - mean_of_2x2).mean() < 5
     check_whole(tmp_path / "out")
 
     fetch(file, tmp_path / "small", resize=36)
-    (small,) = pictures(tmp_path / "small")
-    assert small.read_bytes() == picture("/as/png/1.png", kind="PNG")
+    (small,) = image_files(tmp_path / "small")
+    assert small.read_bytes() == image("/as/png/1.png", kind="PNG")
 
 
 @pytest.mark.parametrize("suffix", sorted(set(SUFFIXES) - {".jpeg", ".tiff"}))
@@ -619,7 +619,7 @@ def test_suffix_is_that_of_the_true_format(tmp_path, server, suffix):
     kind = {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:])
     file = annotate(tmp_path / "a.csv", [(f"{server.address}/as/{kind}/1.gif", "train", "")])
     fetch(file, tmp_path / "out")
-    assert [path.suffix for path in pictures(tmp_path / "out")] == [suffix]
+    assert [path.suffix for path in image_files(tmp_path / "out")] == [suffix]
 
 
 def test_file_names_are_readable_and_stay_inside(tmp_path, server):
@@ -634,7 +634,7 @@ def test_file_names_are_readable_and_stay_inside(tmp_path, server):
         (f"{server.address}/{path}", "train", "") for path in [*paths, "ok/" + 300 * "a" + ".jpg"]
     ]
     assert fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out").done == 6
-    names = [path.name for path in pictures(tmp_path / "out")]
+    names = [path.name for path in image_files(tmp_path / "out")]
     assert len(names) == 6
     assert sum(name.startswith("NID_QUB_264-") for name in names) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "out"]
@@ -718,7 +718,7 @@ def test_command(tmp_path, server):
     assert process.returncode == 1
     assert f"{tmp_path / 'out'}: 2 done, 0 already there, 1 gone (404), 1 failed" in output
     assert str(tmp_path / "out" / "manifest.csv") in output
-    assert errors.startswith(f"keras-colorize: {file}, sheet Sheet, row 7: bad address")
+    assert errors.startswith(f"keras-colorize: {file}, sheet Sheet, row 7: bad URL")
     assert errors.count("\n") == 21
     assert errors.endswith(f"keras-colorize: {file}: 3 further bad rows\n")
 
@@ -832,7 +832,7 @@ def test_killed_at_the_worst_moment(tmp_path, server, moment, requests):
     with start(file, tmp_path / "out", before=kill) as process:
         process.wait()
     assert process.returncode == -signal.SIGKILL
-    assert len(pictures(tmp_path / "out")) == 1
+    assert len(image_files(tmp_path / "out")) == 1
     assert fetch(file, tmp_path / "out").failed == 0
     assert len(server.log) == requests
     check_whole(tmp_path / "out")
@@ -849,7 +849,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_fetched_twice(tmp_path, ser
     file = annotate(tmp_path / "a.xlsx", rows)
     out = tmp_path / "out"
     moments = random.Random(2018)
-    finished: dict[str, int] = {}  # The requests for a picture when its file was first seen.
+    finished: dict[str, int] = {}  # The requests for an image when its file was first seen.
     kills = 7
     for kill in range(kills):
         with start(file, out, "--rate=60") as process:
@@ -860,10 +860,10 @@ def test_killed_at_random_moments_nothing_is_lost_or_fetched_twice(tmp_path, ser
                 wait_for(lambda wanted=wanted: len(server.log) >= wanted)
                 time.sleep(moments.uniform(0.0, 0.03))
             process.kill()
-        for picture_file in pictures(out):
-            if not picture_file.name.startswith("."):
-                read_rgb(picture_file)
-                path = "/" + paths[int(picture_file.name.split("-")[0])]
+        for image_file in image_files(out):
+            if not image_file.name.startswith("."):
+                read_rgb(image_file)
+                path = "/" + paths[int(image_file.name.split("-")[0])]
                 finished.setdefault(path, server.attempts[path])
         if (out / "manifest.sqlite").exists():
             with sqlite3.connect(out / "manifest.sqlite") as database:

@@ -17,7 +17,7 @@ SIZES = ((40, 56), (32, 32), (75, 20), (120, 150))  # height, width
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[np.ndarray]:
+def images() -> list[np.ndarray]:
     random = np.random.default_rng(1)
     smooth = [
         np.asarray(
@@ -25,7 +25,7 @@ def pictures() -> list[np.ndarray]:
         )
         for height, width in SIZES
     ]
-    # The last with the grain of coloured dots, which shrinking averages.
+    # The last with the grain of colored dots, which shrinking averages.
     return [
         *smooth[:-1],
         (smooth[-1] // 2 + random.integers(0, 128, smooth[-1].shape)).astype("u1"),

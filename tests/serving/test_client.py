@@ -45,11 +45,11 @@ assert not {"tensorflow", "keras", "numpy"} & sys.modules.keys()
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_colorizes(client: Client, server: StandIn, pictures, encode) -> None:
-    png = [encode(rgb, "PNG") for rgb in pictures]
+def test_colorizes(client: Client, server: StandIn, images, encode) -> None:
+    png = [encode(rgb, "PNG") for rgb in images]
     colorized = client.colorize_batch(png, vividness=[0.0, 0.25, 0.5, 1.0])
     sizes = [Image.open(io.BytesIO(data)).size for data in colorized]
-    assert sizes == [rgb.shape[1::-1] for rgb in pictures]
+    assert sizes == [rgb.shape[1::-1] for rgb in images]
     assert client.colorize(png[1]) == colorized[1], "0.25 is the model's own vividness"
     assert client.colorize(png[1], vividness=1) != colorized[1]
     assert client.colorize_batch([]) == []
@@ -143,20 +143,20 @@ def test_the_command(server: StandIn, encode, tmp_path: Path, monkeypatch, capsy
 @pytest.mark.skipif(
     not all(map(shutil.which, ("bash", "curl", "jq"))), reason="bash, curl or jq is not on PATH"
 )
-def test_the_curl_line_of_the_documentation(server: StandIn, pictures, encode, tmp_path) -> None:
+def test_the_curl_line_of_the_documentation(server: StandIn, images, encode, tmp_path) -> None:
     document = Path(__file__).parents[2] / "docs" / "serving.md"
     (line,) = re.findall(r"```\n(echo .*?)```", document.read_text(), re.DOTALL)
     line = line.replace("localhost:8501", f"127.0.0.1:{server.rest_port}").replace("mine", "tiny")
-    (tmp_path / "old.jpg").write_bytes(encode(pictures[0], "JPEG"))
+    (tmp_path / "old.jpg").write_bytes(encode(images[0], "JPEG"))
     subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, check=True)
     with Image.open(tmp_path / "new.png") as colorized:
-        assert (colorized.format, colorized.size) == ("PNG", pictures[0].shape[1::-1])
+        assert (colorized.format, colorized.size) == ("PNG", images[0].shape[1::-1])
 
 
 @pytest.mark.skipif(
     shutil.which("tensorflow_model_server") is None, reason="no tensorflow_model_server on PATH"
 )
-def test_the_real_server(vivid: tuple[keras.Model, Path], pictures, encode, tmp_path: Path) -> None:
+def test_the_real_server(vivid: tuple[keras.Model, Path], images, encode, tmp_path: Path) -> None:
     with socket.socket() as first, socket.socket() as second:
         for free in (first, second):
             free.bind(("127.0.0.1", 0))
@@ -175,10 +175,10 @@ def test_the_real_server(vivid: tuple[keras.Model, Path], pictures, encode, tmp_
                         break
                 except requests.ConnectionError:
                     time.sleep(0.2)
-            png = encode(pictures[0], "PNG")
+            png = encode(images[0], "PNG")
             over_rest = Client(url).colorize(png, vividness=0.5)
             over_rpc = Client(f"grpc://127.0.0.1:{rpc}", model="tiny").colorize(png, vividness=0.5)
-            assert Image.open(io.BytesIO(over_rest)).size == pictures[0].shape[1::-1]
+            assert Image.open(io.BytesIO(over_rest)).size == images[0].shape[1::-1]
             assert over_rpc == over_rest
             with pytest.raises(ColorizeError, match=r"image_bytes\[0\]: is no JPEG"):
                 Client(url).colorize(b"nonsense")

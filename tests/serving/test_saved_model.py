@@ -26,7 +26,7 @@ from keras_colorize.training.run import Run
 
 @pytest.fixture(scope="module")
 def generator() -> keras.Model:
-    # Weights large enough to give colours.
+    # Weights large enough to give colors.
     model = unet_generator(32, filters=4, initial_weights="keras", seed=3)
     kernel = model.get_layer("final_convolution").kernel
     kernel.assign(0.3 * np.random.default_rng(0).standard_normal(kernel.shape))
@@ -83,7 +83,7 @@ def test_serves_in_a_process_with_tensorflow_alone(
     generator: keras.Model,
     folder: Path,
     vivid: tuple[keras.Model, Path],
-    pictures: list[np.ndarray],
+    images: list[np.ndarray],
     encode,
     tmp_path: Path,
 ) -> None:
@@ -91,7 +91,7 @@ def test_serves_in_a_process_with_tensorflow_alone(
     lightness = np.random.default_rng(2).uniform(-1, 1, (5, 32, 32, 1)).astype("float32")
     encoded = {
         f"image{i}": np.frombuffer(encode(rgb, form), np.uint8)
-        for i, (rgb, form) in enumerate(zip(pictures, forms, strict=True))
+        for i, (rgb, form) in enumerate(zip(images, forms, strict=True))
     }
     np.savez(tmp_path / "in.npz", lightness=lightness, **encoded)
     subprocess.run(
@@ -108,7 +108,7 @@ def test_serves_in_a_process_with_tensorflow_alone(
             rgb = np.asarray(Image.open(io.BytesIO(encoded[f"image{i}"])).convert("RGB"))
             colorized = np.asarray(Image.open(io.BytesIO(answers[f"png{i}"])))
             assert colorized.shape == rgb.shape
-            # Lightness is kept, but for rounding to 8 bits (decoders of JPEG round too); colour
+            # Lightness is kept, but for rounding to 8 bits (decoders of JPEG round too); color
             # is new.
             before, after = rgb2lab(rgb), rgb2lab(colorized)
             assert np.abs(after[..., 0] - before[..., 0]).max() < (2 if form == "JPEG" else 0.6)
@@ -142,15 +142,15 @@ def test_no_saved_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_vividness_is_served(
-    vivid: tuple[keras.Model, Path], signatures, pictures: list[np.ndarray], encode
+    vivid: tuple[keras.Model, Path], signatures, images: list[np.ndarray], encode
 ) -> None:
     model = vivid[0]
-    png = [encode(rgb, "PNG") for rgb in pictures]
+    png = [encode(rgb, "PNG") for rgb in images]
     shares = [0.0, 1.0, 0.25, 0.6]
     answers = signatures["colorize"](image_bytes=tf.constant(png), vividness=tf.constant(shares))[
         "colorized_bytes"
     ]
-    for rgb, share, answer in zip(pictures, shares, answers.numpy(), strict=True):
+    for rgb, share, answer in zip(images, shares, answers.numpy(), strict=True):
         served = np.asarray(Image.open(io.BytesIO(answer)))
         offline = keras_colorize.colorize(rgb, model, vividness=share)
         assert served.shape == rgb.shape
@@ -176,24 +176,24 @@ def test_one_bad_image_fails_the_request_and_is_named(signatures, encode) -> Non
     assert len(serve(image_bytes=tf.constant([good]))["colorized_bytes"]) == 1
 
 
-def test_orientation_and_alpha_are_served(signatures, pictures, encode) -> None:
+def test_orientation_and_alpha_are_served(signatures, images, encode) -> None:
     serve = signatures["serving_default"]
     exif = Image.Exif()
     exif[0x0112] = 6
-    alpha = np.random.default_rng(0).integers(0, 256, pictures[0].shape[:2], np.uint8)
-    rgba = np.dstack([pictures[0], alpha])
-    images = [encode(pictures[0], "JPEG", exif=exif), encode(rgba, "PNG")]
-    turned, kept = serve(image_bytes=tf.constant(images))["colorized_bytes"].numpy()
-    assert Image.open(io.BytesIO(turned)).size == pictures[0].shape[:2]
+    alpha = np.random.default_rng(0).integers(0, 256, images[0].shape[:2], np.uint8)
+    rgba = np.dstack([images[0], alpha])
+    encoded = [encode(images[0], "JPEG", exif=exif), encode(rgba, "PNG")]
+    turned, kept = serve(image_bytes=tf.constant(encoded))["colorized_bytes"].numpy()
+    assert Image.open(io.BytesIO(turned)).size == images[0].shape[:2]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(kept)))[..., 3], alpha)
 
 
-def test_strips_join(pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_join(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of a few rows give what one strip gives, but for rounding."""
     ab = tf.constant(np.random.default_rng(0).uniform(-0.4, 0.4, (1, 32, 64, 2)), tf.float32)
-    one = [colorizing._recolor(tf.constant(rgb), ab).numpy() for rgb in pictures]
+    one = [colorizing._recolor(tf.constant(rgb), ab).numpy() for rgb in images]
     monkeypatch.setattr(colorizing, "_STRIP_PIXELS", 1000)
-    for rgb, whole in zip(pictures, one, strict=True):
+    for rgb, whole in zip(images, one, strict=True):
         joined = colorizing._recolor(tf.constant(rgb), ab)
         assert joined.shape == rgb.shape
         assert np.abs(joined.numpy().astype(int) - whole).max() <= 1

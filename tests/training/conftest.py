@@ -39,7 +39,7 @@ def _small_colorizer() -> Callable[..., AdversarialColorizer]:
 
 @pytest.fixture
 def batch() -> Batch:
-    """Four pictures of 32x32, normalized."""
+    """Four images of 32x32, normalized."""
     random = np.random.default_rng(0)
     lightness = random.uniform(-1, 1, (4, 32, 32, 1)).astype("float32")
     ab = random.uniform(-0.5, 0.5, (4, 32, 32, 2)).astype("float32")

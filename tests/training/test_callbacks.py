@@ -11,9 +11,11 @@ from keras_colorize.errors import ColorizeError
 from keras_colorize.recipe import load_recipe
 from keras_colorize.training.callbacks import (
     Checkpoints,
+    EpochPosition,
     History,
     Models,
     ProgressBar,
+    StopOnNaN,
 )
 from keras_colorize.training.optimizers import Adam, LossScaleOptimizer
 from keras_colorize.training.run import Run
@@ -27,7 +29,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def progress():
-    return Progress("pictures")
+    return Progress("images")
 
 
 @pytest.fixture
@@ -39,26 +41,32 @@ ROW = {"epoch": 1, "seconds": 1.0, "val_l1_loss": 0.5}
 
 
 class TestCheckpoints:
-    def make(self, run, progress, colorizer, minutes: float) -> Checkpoints:
-        checkpoints = Checkpoints(run, progress, minutes, epoch=tf.Variable(0))
-        checkpoints.set_model(colorizer)
-        checkpoints.on_epoch_begin(0)
-        return checkpoints
+    def make(
+        self, run, progress, colorizer, minutes: float
+    ) -> tuple[keras.callbacks.CallbackList, Checkpoints]:
+        """The callbacks that save, in the order of a training, after its first epoch has begun."""
+        checkpoints = Checkpoints(run, progress, minutes)
+        callbacks = keras.callbacks.CallbackList(
+            [StopOnNaN(run, progress), EpochPosition(progress, tf.Variable(0)), checkpoints],
+            model=colorizer,
+        )
+        callbacks.on_epoch_begin(0)
+        return callbacks, checkpoints
 
     def test_saves_when_it_is_time(self, run, progress, colorizer):
-        checkpoints = self.make(run, progress, colorizer, minutes=60)
-        checkpoints.on_train_batch_end(0)
+        callbacks, checkpoints = self.make(run, progress, colorizer, minutes=60)
+        callbacks.on_train_batch_end(0)
         assert not run.state_file.exists()
         checkpoints.saved -= 60 * 60 + 1
-        checkpoints.on_train_batch_end(1)
+        callbacks.on_train_batch_end(1)
         assert load_state(run.state_file, colorizer).batch == 2
-        checkpoints.on_train_batch_end(2)
+        callbacks.on_train_batch_end(2)
         assert load_state(run.state_file, colorizer).batch == 2
 
     def test_refuses_to_go_on_without_a_finite_loss(self, run, progress, colorizer):
-        checkpoints = self.make(run, progress, colorizer, minutes=0)
+        callbacks, _ = self.make(run, progress, colorizer, minutes=0)
         with pytest.raises(ColorizeError, match="loss is nan in epoch 1; try lower learning rates"):
-            checkpoints.on_train_batch_end(0, {"generator_loss": float("nan")})
+            callbacks.on_train_batch_end(0, {"generator_loss": float("nan")})
         assert not run.state_file.exists()
 
     def test_refuses_to_continue_where_no_step_is_taken(self, run, progress, small_colorizer):
@@ -73,44 +81,55 @@ class TestCheckpoints:
         assert not run.state_file.exists()
 
     def test_saves_every_epoch_and_shows_it(self, run, progress, colorizer):
-        checkpoints = self.make(run, progress, colorizer, minutes=60)
-        checkpoints.on_train_batch_end(0)
+        callbacks, _ = self.make(run, progress, colorizer, minutes=60)
+        callbacks.on_train_batch_end(0)
         progress.history.append(ROW)
-        checkpoints.on_epoch_end(0)
+        callbacks.on_epoch_end(0)
         saved = load_state(run.state_file, colorizer)
         assert (saved.epoch, saved.batch, saved.seconds) == (1, 0, 0)
         assert run.history == saved.history == [ROW]
 
     def test_stops_after_the_batch_when_asked(self, run, progress, colorizer):
-        checkpoints = self.make(run, progress, colorizer, minutes=60)
-        checkpoints.interrupted = True
+        callbacks, checkpoints = self.make(run, progress, colorizer, minutes=60)
+        checkpoints.interrupt()
         with pytest.raises(KeyboardInterrupt):
-            checkpoints.on_train_batch_end(4)
+            callbacks.on_train_batch_end(4)
         assert load_state(run.state_file, colorizer).batch == 5
 
     def test_an_epoch_is_shown_though_asked_to_stop(self, run, progress, colorizer):
         """As when the signal comes during validation."""
-        checkpoints = self.make(run, progress, colorizer, minutes=60)
+        callbacks, checkpoints = self.make(run, progress, colorizer, minutes=60)
         progress.history.append(ROW)
-        checkpoints.interrupted = True
+        checkpoints.interrupt()
         with pytest.raises(KeyboardInterrupt):
-            checkpoints.on_epoch_end(0)
+            callbacks.on_epoch_end(0)
         assert load_state(run.state_file, colorizer).epoch == 1
         assert run.history == [ROW]
 
-    def test_tells_the_batches_the_epoch(self, run, progress, colorizer):
+
+class TestEpochPosition:
+    def test_sets_the_epoch_of_the_batches(self, progress):
         epoch = tf.Variable(0)
-        Checkpoints(run, progress, 60, epoch).on_epoch_begin(7)
+        EpochPosition(progress, epoch).on_epoch_begin(7)
         assert int(epoch) == 7
 
-    def test_takes_up_the_means_once(self, run, progress):
+    def test_restores_the_means_once(self, progress):
         mean = keras.Variable(0.0)
-        checkpoints = Checkpoints(run, progress, 60, tf.Variable(0), [(mean, np.float32(3))])
-        checkpoints.on_epoch_begin(0)
+        position = EpochPosition(progress, tf.Variable(0), [(mean, np.float32(3))])
+        position.on_epoch_begin(0)
         assert float(mean) == 3
         mean.assign(0.0)
-        checkpoints.on_epoch_begin(1)
+        position.on_epoch_begin(1)
         assert float(mean) == 0
+
+    def test_counts_on_in_an_interrupted_epoch(self, progress):
+        progress.batch = 5
+        position = EpochPosition(progress, tf.Variable(0))
+        position.on_epoch_begin(2)
+        position.on_train_batch_end(1)
+        assert progress.batch == 7
+        position.on_epoch_end(2)
+        assert (progress.epoch, progress.batch, progress.seconds) == (3, 0, 0)
 
 
 def test_models_are_kept_when_they_are_due(run, progress, colorizer):

@@ -27,11 +27,11 @@ import keras_colorize
 from keras_colorize import ColorizeError, Run
 from keras_colorize.color import normalize
 from keras_colorize.data.painted_scenes import paint_scenes
-from keras_colorize.data.sources import load_folder, load_painted_scenes
+from keras_colorize.data.sources import load_painted_scenes
 from keras_colorize.training.colorizer import AdversarialColorizer, Colorizer
 from keras_colorize.training.losses import l1_loss
 
-EPOCHS, BATCHES, VALIDATION = 3, 5, 12  # The last batch of either has 4 pictures.
+EPOCHS, BATCHES, VALIDATION = 3, 5, 12  # The last batch of either has 4 images.
 TRAIN = 30  # of the folder
 SETTINGS = [
     "data.train_images=36",
@@ -75,9 +75,9 @@ def run(runs) -> Run:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    """A folder of painted scenes, a gray one and a file that is no picture."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory) -> Path:
+    """A folder of painted scenes, a gray one and a file that is no image."""
+    folder = tmp_path_factory.mktemp("images")
     for split, count in (("train", TRAIN), ("validation", 6), ("test", 4)):
         (folder / split).mkdir()
         for index, rgb in enumerate(paint_scenes(count, 40, seed=count)):
@@ -230,12 +230,12 @@ class TestRunDirectory:
             assert loss == pytest.approx(expected[name], rel=1e-4), name
 
 
-def any_part_is(grid: np.ndarray, picture: np.ndarray) -> bool:
-    """Whether the picture is somewhere in the grid, pixel for pixel."""
-    matches = cv2.matchTemplate(grid, np.ascontiguousarray(picture), cv2.TM_SQDIFF)
+def any_part_is(grid: np.ndarray, image: np.ndarray) -> bool:
+    """Whether the image is somewhere in the grid, pixel for pixel."""
+    matches = cv2.matchTemplate(grid, np.ascontiguousarray(image), cv2.TM_SQDIFF)
     top, left = np.unravel_index(matches.argmin(), matches.shape)
-    height, width = picture.shape[:2]
-    return np.array_equal(grid[top : top + height, left : left + width], picture)
+    height, width = image.shape[:2]
+    return np.array_equal(grid[top : top + height, left : left + width], image)
 
 
 class TestAgain:
@@ -322,8 +322,8 @@ class TestUse:
         with pytest.raises(ColorizeError, match=r"no generator: .*Received: None -> None"):
             keras_colorize.load(Colorizer(other, l1_loss))
 
-    def test_evaluate(self, run, pictures, tmp_path):
-        report = keras_colorize.evaluate(run, pictures, output=tmp_path / "report")
+    def test_evaluate(self, run, images, tmp_path):
+        report = keras_colorize.evaluate(run, images, output=tmp_path / "report")
         assert list(report.summary) == ["gray", "gan"]
         assert report.names == ("test/00.png", "test/01.png", "test/02.png", "test/03.png")
         assert report.summary["gray"]["colorfulness"] < 1 < report.summary["gan"]["colorfulness"]
@@ -332,7 +332,7 @@ class TestUse:
         metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
         assert metrics["models"]["gan"]["l1"] == report.summary["gan"]["l1"]
 
-    def test_a_run_is_judged_by_its_own_test_pictures(self, run, tmp_path):
+    def test_a_run_is_evaluated_on_its_own_test_images(self, run, tmp_path):
         test = load_painted_scenes(32, 1, 1, 9, seed=0).test
         for index, rgb in enumerate(test.rgb):
             Image.fromarray(rgb).save(tmp_path / f"{index}.png")
@@ -343,7 +343,7 @@ class TestUse:
         with pytest.raises(ColorizeError, match=r"best: is no run; name the images .*--data"):
             keras_colorize.evaluate(run.models["best"])
 
-    def test_runs_of_other_pictures_are_compared_on_named_ones_only(self, run, runs):
+    def test_runs_of_other_images_are_compared_on_named_ones_only(self, run, runs):
         settings = [*SETTINGS, "data.test_images=0", "training.epochs=1"]
         untested = keras_colorize.fit(
             "quickstart", name="untested.1", runs=runs, overrides=settings, verbose=0
@@ -353,8 +353,8 @@ class TestUse:
         with pytest.raises(ColorizeError, match=r"^untested\.1: no images were kept"):
             keras_colorize.evaluate(untested)
 
-    def test_judging_by_the_pictures_trained_on_warns(self, runs, pictures, tmp_path):
-        for path in pictures.glob("*/[0-9]*.png"):
+    def test_evaluating_on_the_images_trained_on_warns(self, runs, images, tmp_path):
+        for path in images.glob("*/[0-9]*.png"):
             shutil.copy(path, tmp_path / f"{path.parent.name} {path.name}")
         overrides = [f"data.path={tmp_path}", "generator.filters=4", "training.epochs=1"]
         run = keras_colorize.fit(
@@ -365,23 +365,20 @@ class TestUse:
         report = keras_colorize.evaluate(run)
         assert 0 < len(report.names) < 10
 
-    def test_hardly_an_image_is_read_but_those_tested(self, runs, pictures, tmp_path):
-        folder = shutil.copytree(pictures, tmp_path / "pictures")
+    def test_only_the_images_tested_are_read(self, runs, images, tmp_path):
+        folder = shutil.copytree(images, tmp_path / "images")
         (folder / "train" / "text.jpg").unlink()
         settings = [f"data.path={folder}", "generator.filters=4", "training.epochs=1"]
         run = keras_colorize.fit(
             "paintings_cnn", name="read", runs=runs, overrides=settings, verbose=0
         )
         report = keras_colorize.evaluate(run)
-        few = load_folder(folder, 32, train_images=1, validation_images=1)
-        read = {*few.train.names, *few.validation.names, *few.test.names}
-        for path in folder.glob("*/*"):
-            if path.relative_to(folder).as_posix() not in read:
-                path.write_text("would be warned of if it were read")
+        for path in [*folder.glob("train/*"), *folder.glob("validation/*")]:
+            path.write_text("would be warned of if it were read")
         assert keras_colorize.evaluate(run).summary == report.summary
 
-    def test_a_finished_run_needs_no_pictures(self, runs, tmp_path, pictures):
-        folder = shutil.copytree(pictures, tmp_path / "pictures")
+    def test_a_finished_run_needs_no_images(self, runs, tmp_path, images):
+        folder = shutil.copytree(images, tmp_path / "images")
         (folder / "train" / "text.jpg").unlink()
         settings = [f"data.path={folder}", "generator.filters=4", "training.epochs=1"]
 
@@ -398,10 +395,10 @@ class TestUse:
         again = keras_colorize.fit(run.recipe, runs=runs, verbose=0)
         assert again.path == run.path
 
-    def test_compare(self, run, pictures):
+    def test_compare(self, run, images):
         last = run.models["last"]
-        copy = shutil.copy(last, pictures.parent / "gan.keras")
-        report = keras_colorize.compare([run, last, copy], pictures, size=64)
+        copy = shutil.copy(last, images.parent / "gan.keras")
+        report = keras_colorize.compare([run, last, copy], images, size=64)
         assert list(report.summary) == ["gray", "gan", "gan/last", "gan #2"]
         assert report.summary["gan/last"] == report.summary["gan #2"]
         assert next(iter(report.example_images.values())).shape == (2 + 3, 64, 64, 3)
@@ -415,13 +412,13 @@ class TestUse:
         assert b"\xff.png,gray" in (tmp_path / "report" / "images.csv").read_bytes()
         assert (tmp_path / "report" / "worst.png").exists()
 
-    def test_what_cannot_be_compared(self, run, pictures):
+    def test_what_cannot_be_compared(self, run, images):
         with pytest.raises(ColorizeError, match="no model to evaluate"):
-            keras_colorize.compare([], pictures)
+            keras_colorize.compare([], images)
         with pytest.raises(ColorizeError, match="nowhere: no model"):
-            keras_colorize.compare("nowhere", pictures)
+            keras_colorize.compare("nowhere", images)
         with pytest.raises(ColorizeError, match=r"size: must be 1 or more \(got 0\)"):
-            keras_colorize.evaluate(run, pictures, size=0)
+            keras_colorize.evaluate(run, images, size=0)
         with pytest.raises(ColorizeError, match="nowhere: not a folder"):
             keras_colorize.evaluate(run, "nowhere")
 
@@ -472,16 +469,16 @@ def test_a_full_disk_loses_nothing(run, runs):
 
 @pytest.mark.filterwarnings("ignore:.*unreadable images skipped")
 class TestStopping:
-    """SIGINT stops a GAN, SIGTERM a plain CNN on a folder of pictures, both midway."""
+    """SIGINT stops a GAN, SIGTERM a plain CNN on a folder of images, both midway."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def stopped(cls, tmp_path_factory, pictures) -> dict[str, tuple[Run, int, list[str]]]:
+    def stopped(cls, tmp_path_factory, images) -> dict[str, tuple[Run, int, list[str]]]:
         """The run of each, its exit code and the lines on stderr."""
         runs = tmp_path_factory.mktemp("stopped")
         commands = {
             "gan": (signal.SIGINT, ["quickstart", *SETTINGS, "training.epochs=1000"]),
-            "cnn": (signal.SIGTERM, ["paintings_cnn", *cls.cnn_settings(pictures)]),
+            "cnn": (signal.SIGTERM, ["paintings_cnn", *cls.cnn_settings(images)]),
         }
         processes = {}
         for name, (_, (recipe, *overrides)) in commands.items():
@@ -507,9 +504,9 @@ class TestStopping:
         return results
 
     @staticmethod
-    def cnn_settings(pictures: Path) -> list[str]:
+    def cnn_settings(images: Path) -> list[str]:
         return [
-            f"data.path={pictures}",
+            f"data.path={images}",
             "generator.filters=4",
             "training.batch_size=1",
             "training.epochs=2",
@@ -531,7 +528,7 @@ class TestStopping:
             assert not run.is_finished
         assert len(stopped["gan"][2]) == 1, "TensorFlow's notes, or Keras's warnings"
 
-    def test_bad_pictures_are_one_warning(self, stopped):
+    def test_bad_images_are_one_warning(self, stopped):
         run, _, errors = stopped["cnn"]
         warning = "keras-colorize: warning: {}: unreadable images skipped: 1 (train/text.jpg)"
         assert errors[:-1] == [warning.format(run.recipe.data.path)]
@@ -545,27 +542,27 @@ class TestStopping:
             "unreadable": ["train/text.jpg"],
         }
 
-    def fit_cnn(self, run: Run, pictures: Path) -> Run:
-        overrides = [*self.cnn_settings(pictures), "training.checkpoint_minutes=1e-9"]
+    def fit_cnn(self, run: Run, images: Path) -> Run:
+        overrides = [*self.cnn_settings(images), "training.checkpoint_minutes=1e-9"]
         return keras_colorize.fit(
             "paintings_cnn", name="cnn", runs=run.path.parent, overrides=overrides, verbose=0
         )
 
-    def test_changed_pictures_are_refused(self, stopped, pictures):
+    def test_changed_images_are_refused(self, stopped, images):
         run, *_ = stopped["cnn"]
-        picture = pictures / "train" / "07.png"
-        content = picture.read_bytes()
+        file = images / "train" / "07.png"
+        content = file.read_bytes()
         before = run.state_file.read_bytes()
-        with Image.open(picture) as image:
-            image.rotate(90).save(picture)
+        with Image.open(file) as image:
+            image.rotate(90).save(file)
         with pytest.raises(ColorizeError, match="cnn: the images are not those the run began"):
-            self.fit_cnn(run, pictures)
-        picture.write_bytes(content)
+            self.fit_cnn(run, images)
+        file.write_bytes(content)
         assert run.state_file.read_bytes() == before
 
-    def test_the_same_command_finishes(self, stopped, pictures):
+    def test_the_same_command_finishes(self, stopped, images):
         run, *_ = stopped["cnn"]
-        run = self.fit_cnn(run, pictures)
+        run = self.fit_cnn(run, images)
         assert run.is_finished
         names = sorted(Colorizer.log_names)
         assert list(run.history[0])[2:] == [

@@ -56,7 +56,7 @@ def test_delta_e_is_the_one_of_color():
 
 
 LOGITS = tf.constant([[0.0], [math.log(3.0)]])
-"""Half and three quarters sure that a picture is real."""
+"""Half and three quarters sure that an image is real."""
 
 
 def test_generator_loss():
@@ -74,7 +74,7 @@ def test_discriminator_losses(real_target):
 
 
 def test_smoothing_is_one_sided():
-    """The least loss of a real picture is at its target, of a fake one at 0."""
+    """The least loss of a real image is at its target, of a fake one at 0."""
     logits = tf.Variable([[math.log(0.9 / 0.1)]])
     with tf.GradientTape(persistent=True) as tape:
         real, fake = bce_discriminator_loss(logits, logits, 0.9)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, first_line
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
@@ -53,7 +53,7 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise ColorizeError(f"{path}: {error.strerror}") from None
     except Exception as error:  # A damaged pickle can raise anything.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise ColorizeError(f"{path}: not a PyTorch file of arrays, or damaged: {reason}") from None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, first_line
 from keras_colorize.models.layers import BatchNormalization, SpectralConv2D
 
 # Spectral normalization stores v too; the first iteration overwrites it.
@@ -85,5 +85,6 @@ def _read_pt(path: Path) -> dict[str, np.ndarray]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {name: tensor.numpy() for name, tensor in state.items()}
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ColorizeError(f"{path}: no PyTorch checkpoint of tensors: {reason}") from None
+        raise ColorizeError(
+            f"{path}: no PyTorch checkpoint of tensors: {first_line(error)}"
+        ) from None

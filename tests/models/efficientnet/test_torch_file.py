@@ -142,7 +142,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "picture.pth"
+    path = tmp_path / "image.pth"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     with pytest.raises(ColorizeError, match="not a PyTorch file"):
         read_torch_file(path)

@@ -6,7 +6,7 @@ from keras_colorize.models import patch_discriminator
 from keras_colorize.models.layers import BatchNormalization, SpectralConv2D
 
 
-def pictures(size: int = 32, count: int = 2) -> list[np.ndarray]:
+def images(size: int = 32, count: int = 2) -> list[np.ndarray]:
     random = np.random.default_rng(0)
     return [random.uniform(-1, 1, (count, size, size, c)).astype("float32") for c in (1, 2)]
 
@@ -40,7 +40,7 @@ def test_one_logit_a_patch(size, patches, normalization):
     discriminator = patch_discriminator(size, filters=2, normalization=normalization)
     assert discriminator.output_shape == (None, patches)
     for training in (False, True):
-        logits = discriminator(pictures(size), training=training)
+        logits = discriminator(images(size), training=training)
         assert (logits.shape, logits.dtype) == ((2, patches), tf.float32)
         assert np.isfinite(logits).all() and np.any(logits)
 
@@ -62,13 +62,13 @@ def test_logits_are_unbounded():
     discriminator = patch_discriminator(filters=2)
     final = discriminator.get_layer("final_convolution")
     final.kernel.assign(1e7 * final.kernel)
-    assert np.abs(discriminator(pictures(), training=False)).max() > 1
+    assert np.abs(discriminator(images(), training=False)).max() > 1
 
 
 @pytest.mark.parametrize("changed", [0, 1])
-def test_judges_lightness_and_ab(changed):
+def test_depends_on_lightness_and_ab(changed):
     discriminator = patch_discriminator(filters=2, normalization="none")
-    inputs = pictures()
+    inputs = images()
     before = discriminator(inputs, training=False).numpy()
     inputs[changed] = -inputs[changed]
     assert not np.any(discriminator(inputs, training=False).numpy() == before)
@@ -77,7 +77,7 @@ def test_judges_lightness_and_ab(changed):
 def test_spectral_norm_bounds_what_a_block_can_amplify():
     discriminator = patch_discriminator(filters=4, normalization="spectral")
     for _ in range(30):
-        discriminator(pictures(), training=True)
+        discriminator(images(), training=True)
     for name in ("down2", "down3", "down4"):
         layer = discriminator.get_layer(f"{name}_convolution")
         matrix = layer.kernel.numpy().reshape(-1, layer.filters)

@@ -57,11 +57,11 @@ def test_instance_normalization_has_nothing_to_learn(normalization):
     assert learned == ({"gamma", "beta"} if normalization == "batch" else set())
 
 
-def test_instance_normalization_takes_each_picture_alone():
+def test_instance_normalization_takes_each_image_alone():
     generator = unet_generator(filters=2, normalization="instance", dropout=0.0)
-    pictures = lightness(count=3)
-    together = generator(pictures, training=True)
-    alone = generator(pictures[1:2], training=True)
+    images = lightness(count=3)
+    together = generator(images, training=True)
+    alone = generator(images[1:2], training=True)
     np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
 
 
@@ -160,12 +160,12 @@ for path in sys.argv[1:]:
 
 
 def test_saved_networks_compute_the_same_in_another_process(tmp_path):
-    pictures = lightness()
+    images = lightness()
     ab = np.random.default_rng(1).uniform(-1, 1, (2, 32, 32, 2)).astype("float32")
     paths = []
     for build, inputs, normalizations in (
-        (unet_generator, [pictures], ("batch", "instance")),
-        (patch_discriminator, [pictures, ab], ("batch", "instance", "spectral", "none")),
+        (unet_generator, [images], ("batch", "instance")),
+        (patch_discriminator, [images, ab], ("batch", "instance", "spectral", "none")),
     ):
         for normalization in normalizations:
             network = build(filters=2, normalization=normalization)
