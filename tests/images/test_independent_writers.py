@@ -22,13 +22,13 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr")
 
 def check(data, colors, alpha=None, atol=0.0):
     """Compares a file with what was written, in shares of the whole range; `atol` is of 255."""
-    picture = read_image(data)
+    image = read_image(data)
     colors = np.dstack([colors] * 3) if colors.ndim == 2 else colors
-    np.testing.assert_allclose(unit(picture.rgb), unit(colors), rtol=0, atol=atol / 255 + 1e-9)
-    assert (picture.alpha is None) == (alpha is None)
+    np.testing.assert_allclose(unit(image.rgb), unit(colors), rtol=0, atol=atol / 255 + 1e-9)
+    assert (image.alpha is None) == (alpha is None)
     if alpha is not None:
-        np.testing.assert_allclose(unit(picture.alpha), unit(alpha), rtol=0, atol=atol / 255 + 1e-9)
-    return picture
+        np.testing.assert_allclose(unit(image.alpha), unit(alpha), rtol=0, atol=atol / 255 + 1e-9)
+    return image
 
 
 def unit(samples):
@@ -80,8 +80,8 @@ def test_tiff(compression, bits):
                 metadata=None,
                 **options,
             )
-        picture = check(stream.getvalue(), colors, alpha)
-        assert picture.rgb.dtype == colors.dtype
+        image = check(stream.getvalue(), colors, alpha)
+        assert image.rgb.dtype == colors.dtype
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_imagecodecs(codec, count):
             data = getattr(imagecodecs, f"{codec}_encode")(array, **options)
         except (ValueError, imagecodecs.AvifError):
             continue  # The format has no such files.
-        picture = check(data, colors, alpha)
-        assert picture.rgb.dtype == colors.dtype
+        image = check(data, colors, alpha)
+        assert image.rgb.dtype == colors.dtype
         written += 1
     assert written == count
 
@@ -117,10 +117,10 @@ def test_opencv(suffix, bits):
         options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000] if suffix == ".jp2" else []
         options = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else options
         data = cv2.imencode(suffix, array, options)[1].tobytes()
-        picture = read_image(data)
+        image = read_image(data)
         atol = 0.01 if suffix == ".jp2" else 0  # Its lossless mode rounds.
         check(data, colors, opacity, atol=255 * atol)
-        assert picture.rgb.dtype == colors.dtype
+        assert image.rgb.dtype == colors.dtype
 
 
 def as_pillow(image):
@@ -150,10 +150,10 @@ def test_pillow(kind, count):
             colors, alpha = as_pillow(Image.open(io.BytesIO(data)))
         except (OSError, ValueError, KeyError):
             continue  # Pillow does not write or does not read such files.
-        picture = read_image(data)
-        ours = picture.rgb
+        image = read_image(data)
+        ours = image.rgb
         if alpha is not None:
-            np.testing.assert_array_equal(picture.alpha, alpha)
+            np.testing.assert_array_equal(image.alpha, alpha)
             ours, colors = (np.where(alpha[..., None] > 0, rgb, 0) for rgb in (ours, colors))
         # Premultiplied colors and those of CMYK are rounded twice.
         np.testing.assert_allclose(ours, colors, atol=1 if mode in ("CMYK", "RGBa") else 0)
@@ -168,13 +168,13 @@ def test_deep_jpeg_2000(bits, kind):
     array, colors, alpha = pixels(16, kind)
     array = np.concatenate([array, np.full_like(array[:1], 65535)]) >> (16 - bits)
     data = imagecodecs.jpeg2k_encode(array, level=0, bitspersample=bits)
-    picture = read_image(data)
-    assert picture.rgb.dtype == np.uint16
-    assert (picture.rgb[-1] == 65535).all()
+    image = read_image(data)
+    assert image.rgb.dtype == np.uint16
+    assert (image.rgb[-1] == 65535).all()
     colors = np.dstack([colors] * 3) if colors.ndim == 2 else colors
-    np.testing.assert_allclose(picture.rgb[:-1], colors, rtol=0, atol=2 ** (16 - bits))
+    np.testing.assert_allclose(image.rgb[:-1], colors, rtol=0, atol=2 ** (16 - bits))
     if alpha is not None:
-        np.testing.assert_allclose(picture.alpha[:-1], alpha, rtol=0, atol=2 ** (16 - bits))
+        np.testing.assert_allclose(image.alpha[:-1], alpha, rtol=0, atol=2 ** (16 - bits))
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "HEIF"])

@@ -45,10 +45,10 @@ def test_damage_is_told_and_can_be_allowed(name, tmp_path, capfd):
     with pytest.raises(ColorizeError, match=rf"photo\.jpg: cannot be read \({reason}"):
         read_image(path)
     with pytest.warns(UserWarning, match=rf"photo\.jpg: {reason}.*; what can be read of it"):
-        picture = read_image(path, allow_damaged=True)
-    original = read_rgb(PLAIN) if len(picture.rgb) == 64 else SMOOTH
+        image = read_image(path, allow_damaged=True)
+    original = read_rgb(PLAIN) if len(image.rgb) == 64 else SMOOTH
     # What stands before the damage is there.
-    np.testing.assert_allclose(picture.rgb[:8], original[:8], atol=40)
+    np.testing.assert_allclose(image.rgb[:8], original[:8], atol=40)
     assert capfd.readouterr() == ("", "")
 
 

@@ -22,12 +22,12 @@ def test_a_jpeg_keeps_its_metadata(tmp_path, order):
     original = exif(6, THUMBNAIL, order)
     extra = [segment(0xE1, b"Exif\0\0" + original), segment(0xFE, "Zürich".encode())]
     extra.append(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP))
-    picture = read_image(data[:20] + b"".join(extra) + data[20:])
-    assert picture.rgb.shape == (17, 12, 3)
-    kept = picture.metadata
+    image = read_image(data[:20] + b"".join(extra) + data[20:])
+    assert image.rgb.shape == (17, 12, 3)
+    kept = image.metadata
     assert (kept.comment, kept.dpi, kept.xmp) == ("Zürich", (72.0, 72.0), UPRIGHT_XMP)
     assert THUMBNAIL not in kept.exif
-    write_image(tmp_path / "new.jpg", picture.rgb, metadata=kept)
+    write_image(tmp_path / "new.jpg", image.rgb, metadata=kept)
     with Image.open(tmp_path / "new.jpg") as image:
         assert image.info["dpi"] == (72, 72)
         assert image.info["comment"].decode() == "Zürich"
@@ -155,8 +155,8 @@ def test_a_tiff_with_exif_directories_is_read_by_others(tmp_path):
 def test_orientation_that_only_xmp_tells():
     mark = b"http://ns.adobe.com/xap/1.0/\0"
     data = encode(RGB, "JPEG")
-    picture = read_image(data[:20] + segment(0xE1, mark + XMP) + data[20:])
-    assert picture.rgb.shape == (17, 12, 3)
+    image = read_image(data[:20] + segment(0xE1, mark + XMP) + data[20:])
+    assert image.rgb.shape == (17, 12, 3)
 
 
 def test_metadata_that_no_jpeg_can_hold_is_left_out():

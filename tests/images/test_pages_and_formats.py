@@ -45,12 +45,12 @@ def test_animations_are_read_and_written(tmp_path, image_format):
     for _ in range(2):
         assert count_pages(path) == 3
         assert frame_durations(path) == durations
-        pictures = [read_image(path, page=page) for page in range(3)]
-        for picture, frame in zip(pictures, FRAMES, strict=True):
-            np.testing.assert_allclose(picture.rgb, frame, atol=8)
+        images = [read_image(path, page=page) for page in range(3)]
+        for image, frame in zip(images, FRAMES, strict=True):
+            np.testing.assert_allclose(image.rgb, frame, atol=8)
         with pytest.raises(ColorizeError, match="it has no page 4"):
             read_image(path, page=3)
-        write_pages(path, pictures, durations=durations)
+        write_pages(path, images, durations=durations)
 
 
 @pytest.mark.parametrize("transparency", [None, 7])
@@ -62,14 +62,14 @@ def test_a_gray_gif_frame_before_colored_ones(transparency):
     options = {} if transparency is None else {"transparency": transparency, "disposal": 1}
     frames = [Image.fromarray(colors).quantize(2), gray, Image.fromarray(colors[::-1]).quantize(2)]
     data = encode(gray, "GIF", save_all=True, append_images=frames, duration=50, **options)
-    pictures = list(read_pages(data, range(4)))
-    np.testing.assert_array_equal(pictures[0].rgb[..., 0], np.asarray(gray))
-    for picture, expected in ((pictures[1], colors), (pictures[3], colors[::-1])):
-        np.testing.assert_array_equal(picture.rgb, expected)
-    for number, picture in enumerate(pictures):
+    images = list(read_pages(data, range(4)))
+    np.testing.assert_array_equal(images[0].rgb[..., 0], np.asarray(gray))
+    for image, expected in ((images[1], colors), (images[3], colors[::-1])):
+        np.testing.assert_array_equal(image.rgb, expected)
+    for number, image in enumerate(images):
         alone = read_image(data, page=number)
-        np.testing.assert_array_equal(picture.rgb, alone.rgb)
-        np.testing.assert_array_equal(picture.alpha, alone.alpha)
+        np.testing.assert_array_equal(image.rgb, alone.rgb)
+        np.testing.assert_array_equal(image.alpha, alone.alpha)
 
 
 def test_pages_of_a_tiff(tmp_path):
@@ -89,8 +89,8 @@ def test_pages_of_a_tiff_are_in_memory_one_by_one(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([page] * 40), photometric="rgb")
     read_image(tmp_path / "a.tif")
     tracemalloc.start()
-    for picture in read_pages(tmp_path / "a.tif", range(40)):
-        assert picture.rgb.shape == page.shape
+    for image in read_pages(tmp_path / "a.tif", range(40)):
+        assert image.rgb.shape == page.shape
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * page.nbytes
@@ -107,15 +107,15 @@ def test_a_thumbnail_in_a_tiff_is_no_page(tmp_path):
 
 
 def test_pages_that_cannot_be_written(tmp_path):
-    pictures = [RgbImage(FRAMES[0]), RgbImage(FRAMES[1])]
+    images = [RgbImage(FRAMES[0]), RgbImage(FRAMES[1])]
     with pytest.raises(ColorizeError, match=r"a\.jpg: JPEG holds a single image"):
-        write_pages(tmp_path / "a.jpg", pictures)
+        write_pages(tmp_path / "a.jpg", images)
     with pytest.raises(ColorizeError, match=r"a\.gif: frames must have one size"):
-        write_pages(tmp_path / "a.gif", [pictures[0], RgbImage(RGB)])
+        write_pages(tmp_path / "a.gif", [images[0], RgbImage(RGB)])
     with pytest.raises(ColorizeError, match=r"2 frames, but 1 durations"):
-        write_pages(tmp_path / "a.gif", pictures, durations=[5])
+        write_pages(tmp_path / "a.gif", images, durations=[5])
     assert list(tmp_path.iterdir()) == []
-    write_pages(tmp_path / "a.jpg", pictures[:1])
+    write_pages(tmp_path / "a.jpg", images[:1])
     assert read_image_size(tmp_path / "a.jpg") == (14, 9)
 
 
@@ -128,12 +128,12 @@ def test_more_formats(tmp_path, suffix, with_alpha):
     write_image(path, SMOOTH, alpha if with_alpha else None)
     assert content_suffix(path) == suffix
     assert read_image_size(path) == (64, 48)
-    picture = read_image(path)
-    np.testing.assert_allclose(picture.rgb[9:].astype(int), SMOOTH[9:], atol=40)
+    image = read_image(path)
+    np.testing.assert_allclose(image.rgb[9:].astype(int), SMOOTH[9:], atol=40)
     if with_alpha:
-        np.testing.assert_allclose(picture.alpha, alpha, atol=2)
+        np.testing.assert_allclose(image.alpha, alpha, atol=2)
     else:
-        assert picture.alpha is None
+        assert image.alpha is None
 
 
 @pytest.mark.parametrize("image_format", ["AVIF", "HEIF", "JXL"])

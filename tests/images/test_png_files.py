@@ -19,18 +19,18 @@ def test_transparent_gray(bits):
     most = 2**bits - 1
     row = int("".join(f"{value % (most + 1):0{bits}b}" for value in range(8)), 2)
     data = png(8, 1, bits, 0, [row.to_bytes(bits)], [(b"tRNS", struct.pack(">H", 1))])
-    picture = read_image(data)
+    image = read_image(data)
     gray = np.arange(8) % (most + 1)
-    np.testing.assert_array_equal(picture.rgb[0, :, 0], gray * (255 // most))
-    np.testing.assert_array_equal(picture.alpha[0], np.where(gray == 1, 0, 255))
+    np.testing.assert_array_equal(image.rgb[0, :, 0], gray * (255 // most))
+    np.testing.assert_array_equal(image.alpha[0], np.where(gray == 1, 0, 255))
 
 
 def test_transparent_color_of_16_bits():
     rows = [RGB16[:1].astype(">u2").tobytes()]
     key = struct.pack(">3H", *RGB16[0, 3].tolist())
-    picture = read_image(png(17, 1, 16, 2, rows, [(b"tRNS", key)]))
-    np.testing.assert_array_equal(picture.rgb, RGB16[:1])
-    np.testing.assert_array_equal(picture.alpha[0] == 0, np.arange(17) == 3)
+    image = read_image(png(17, 1, 16, 2, rows, [(b"tRNS", key)]))
+    np.testing.assert_array_equal(image.rgb, RGB16[:1])
+    np.testing.assert_array_equal(image.alpha[0] == 0, np.arange(17) == 3)
 
 
 def test_16_bits_interlaced():
@@ -41,9 +41,9 @@ def test_16_bits_interlaced():
     passes += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     for top, left, down, across in passes:
         rows += [row.tobytes() for row in rgba[top::down, left::across] if row.size]
-    picture = read_image(png(17, 12, 16, 6, rows, interlace=1))
-    np.testing.assert_array_equal(picture.rgb, RGB16)
-    np.testing.assert_array_equal(picture.alpha, ALPHA16)
+    image = read_image(png(17, 12, 16, 6, rows, interlace=1))
+    np.testing.assert_array_equal(image.rgb, RGB16)
+    np.testing.assert_array_equal(image.alpha, ALPHA16)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -112,9 +112,9 @@ def test_damaged_files(bits, tmp_path, capfd):
     with pytest.raises(ColorizeError, match=r"a\.png: cannot be read \(truncated\)"):
         read_image(path)
     with pytest.warns(UserWarning, match=r"a\.png: truncated"):
-        picture = read_image(path, allow_damaged=True)
+        image = read_image(path, allow_damaged=True)
     np.testing.assert_array_equal(
-        picture.rgb[:4], np.frombuffer(pixels, pixels.dtype).reshape(pixels.shape)[:4]
+        image.rgb[:4], np.frombuffer(pixels, pixels.dtype).reshape(pixels.shape)[:4]
     )
     assert capfd.readouterr() == ("", "")
 

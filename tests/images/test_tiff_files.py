@@ -30,11 +30,11 @@ def packed_bits(values, bits):
 def test_planes_bits_and_byte_orders(rgb, alpha, options, order):
     samples = planes(rgb, alpha)
     options = {"extrasamples": ["unassalpha"], "planarconfig": "separate", **options}
-    picture = read_image(tiff(samples, photometric="rgb", byteorder=order, **options))
-    assert picture.rgb.dtype == rgb.dtype
-    np.testing.assert_array_equal(picture.rgb, rgb)
-    np.testing.assert_array_equal(picture.alpha, alpha)
-    assert picture.rgb.flags.writeable and picture.rgb.dtype.isnative
+    image = read_image(tiff(samples, photometric="rgb", byteorder=order, **options))
+    assert image.rgb.dtype == rgb.dtype
+    np.testing.assert_array_equal(image.rgb, rgb)
+    np.testing.assert_array_equal(image.alpha, alpha)
+    assert image.rgb.flags.writeable and image.rgb.dtype.isnative
 
 
 @pytest.mark.parametrize(("rgb", "alpha"), [(RGB, ALPHA), (RGB16, ALPHA16)])
@@ -49,9 +49,9 @@ def test_extra_channels(rgb, alpha):
         ):
             samples = np.dstack([colors, *extra])
             options = {"photometric": kind, "extrasamples": extra_kinds, "planarconfig": "contig"}
-            picture = read_image(tiff(samples, **options))
-            np.testing.assert_array_equal(picture.rgb, expected)
-            np.testing.assert_array_equal(picture.alpha, expected_alpha)
+            image = read_image(tiff(samples, **options))
+            np.testing.assert_array_equal(image.rgb, expected)
+            np.testing.assert_array_equal(image.alpha, expected_alpha)
 
 
 def test_a_fourth_channel_that_is_not_declared_is_transparency():
@@ -69,10 +69,10 @@ def test_premultiplied_transparency(most):
         samples = np.dstack([straight * alpha[..., None], alpha]) * most
         kind = "rgb" if colors.shape[2] == 3 else "minisblack"
         options = {"photometric": kind, "extrasamples": [1], "planarconfig": "contig"}
-        picture = read_image(tiff(np.rint(samples).astype(dtype), **options))
-        expected = np.broadcast_to(straight * most, picture.rgb.shape)
-        np.testing.assert_allclose(picture.rgb, expected, atol=most * 0.02)
-        np.testing.assert_allclose(picture.alpha, alpha * most, atol=0.51)
+        image = read_image(tiff(np.rint(samples).astype(dtype), **options))
+        expected = np.broadcast_to(straight * most, image.rgb.shape)
+        np.testing.assert_allclose(image.rgb, expected, atol=most * 0.02)
+        np.testing.assert_allclose(image.alpha, alpha * most, atol=0.51)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 10, 12, 14])
@@ -82,12 +82,12 @@ def test_unusual_bits(bits, photometric):
     values = np.random.default_rng(bits).integers(0, 2**bits, (4, 8 * channels))
     data = packed_bits(values, bits)
     tags = {"bits": [bits] * channels, "samples": channels, "photometric": photometric}
-    picture = read_image(raw_tiff(8, 4, data, **tags))
+    image = read_image(raw_tiff(8, 4, data, **tags))
     most = 255 if bits < 8 else 65535
     expected = np.rint(values.reshape(4, 8, channels) * most / (2**bits - 1))
     expected = most - expected if photometric == 0 else expected
-    assert picture.rgb.dtype == (np.uint8 if bits < 8 else np.uint16)
-    np.testing.assert_array_equal(picture.rgb, np.broadcast_to(expected, (4, 8, 3)))
+    assert image.rgb.dtype == (np.uint8 if bits < 8 else np.uint16)
+    np.testing.assert_array_equal(image.rgb, np.broadcast_to(expected, (4, 8, 3)))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
@@ -126,10 +126,10 @@ def test_signed_numbers_go_by_their_bits():
 
 def test_16_bit_cmyk_keeps_its_bits():
     cmyk = np.dstack([RGB16, ALPHA16])
-    picture = read_image(tiff(cmyk, photometric="separated"))
+    image = read_image(tiff(cmyk, photometric="separated"))
     paper = 1 - cmyk / 65535
-    assert picture.rgb.dtype == np.uint16
-    np.testing.assert_allclose(picture.rgb, paper[..., :3] * paper[..., 3:] * 65535, atol=0.51)
+    assert image.rgb.dtype == np.uint16
+    np.testing.assert_allclose(image.rgb, paper[..., :3] * paper[..., 3:] * 65535, atol=0.51)
 
 
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (2, 2)])

@@ -199,7 +199,7 @@ class TestLogs:
         found = colorizer.evaluate(data, return_dict=True, verbose=0)
         last = {name: history[f"val_{name}"][-1] for name in names}
         assert found == pytest.approx(last, rel=1e-5)
-        # In inference mode a picture's figures don't depend on its batch.
+        # In inference mode an image's figures don't depend on its batch.
         colorizer.reset_metrics()
         whole = {name: float(value) for name, value in colorizer.test_step(batch).items()}
         assert found == pytest.approx(whole, rel=1e-4)

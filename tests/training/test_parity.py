@@ -134,7 +134,7 @@ def test_five_training_steps(variant: str) -> None:
         losses, accuracies = expected[:5], expected[5:]
         found = [float(logs[name]) for name in names]
         np.testing.assert_allclose(found[:5], losses, rtol=tolerance)
-        # One of eight pictures more or less is right where the steps are chaotic.
+        # One of eight images more or less is right where the steps are chaotic.
         np.testing.assert_allclose(found[5:], accuracies, atol=0 if tolerance < 1e-2 else 0.125)
     ab = colorizer.generator(LIGHTNESS, training=False)
     expected_ab = channels_last(golden.ARRAYS[f"{variant}_generator_eval_ab_after_5_steps"])
