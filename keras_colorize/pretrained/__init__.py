@@ -69,8 +69,8 @@ MODELS = {
     for model in (
         PretrainedModel(
             name="paintings_and_photos",
-            sha256="d7f813e13b58659ea874b897df3fe248dfc2f125f3d083e744365e10539205e6",
-            onnx_sha256="b7a90ceaae01531f4514d813f824044c6043bdca1303638aa5f21e64f029d3f3",
+            sha256="0ae210ab63221bb61f21367726daa49fb983a71e01bbfb9233ca37bd3557f7bb",
+            onnx_sha256="1ed60593f969fd7b2b71a19d23bb5361dac4a7ef240a8c0aefbd854548590cc1",
             summary="Paintings and photographs, any size",
             scores=(
                 "CIEDE2000 / gray's at vividness 0: paintings by unseen artists 0.751, "

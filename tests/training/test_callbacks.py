@@ -72,12 +72,12 @@ class TestCheckpoints:
     def test_refuses_to_continue_where_no_step_is_taken(self, run, progress, small_colorizer):
         colorizer = small_colorizer(*(LossScaleOptimizer(Adam(1e-3)) for _ in range(2)))
         colorizer.discriminator_optimizer.dynamic_scale.assign(2.0**-20)
-        checkpoints = self.make(run, progress, colorizer, minutes=60)
-        checkpoints.on_train_batch_end(0)
+        callbacks, _ = self.make(run, progress, colorizer, minutes=60)
+        callbacks.on_train_batch_end(0)
         colorizer.discriminator_optimizer.dynamic_scale.assign(2.0**-21)
         message = r"discriminator's gradients are not finite in float16 in epoch 1; set training\."
         with pytest.raises(ColorizeError, match=message):
-            checkpoints.on_train_batch_end(1)
+            callbacks.on_train_batch_end(1)
         assert not run.state_file.exists()
 
     def test_saves_every_epoch_and_shows_it(self, run, progress, colorizer):
