@@ -70,8 +70,8 @@ def colorize_copies(
         failed = [result for result in fetched if result.failure]
         there = [copy for copy in copies if copy.original in fetched]
         with warnings.catch_warnings(record=True) as caught:
-            # Those of Pillow name no file.
-            warnings.filterwarnings("always", category=UserWarning, module=r"(?!PIL\.)")
+            warnings.simplefilter("always", UserWarning)
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # They name no file.
             try:
                 results = list(colorize({copy.target: copy.source for copy in there}))
             except ColorizeError as error:

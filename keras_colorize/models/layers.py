@@ -242,7 +242,7 @@ class SpectralConv2D(Conv2D):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Convolves with the normalized kernel; training does one more iteration of `u` and `v`."""
-        # In float32: sigma's gradient sums over the whole kernel, too much for float16.
+        # Divided in float32: sigma's gradient sums over the whole kernel, too much for float16.
         kernel = tf.cast(self.kernel, tf.float32)
         matrix = tf.reshape(kernel, (-1, self.filters))
         sigma = self._largest_singular_value(matrix, bool(training))

@@ -206,7 +206,7 @@ class StopOnNaN(keras.callbacks.Callback):
             if scale < LEAST_LOSS_SCALE:
                 raise ColorizeError(
                     f"{self.run.path}: the {name}'s gradients are not finite in float16 in epoch "
-                    f'{self.progress.epoch + 1}; set training.precision to "float32"'
+                    f'{self.progress.epoch + 1}; start a new run in "float32"'
                 )
 
 

@@ -80,8 +80,10 @@ def wait_for_others(cluster: Cluster, on_wait: Callable[[str], object]) -> None:
         if not cluster.is_chief:
             stack.enter_context(_listen(own))
             others = [chief]
+        missing = others
         said: list[str] = []
-        while missing := [address for address in others if not _can_reach(address)]:
+        # Those that were reached are not asked again: nobody accepts the connections.
+        while missing := [address for address in missing if not _can_reach(address)]:
             if missing != said:
                 names = ", ".join(missing)
                 on_wait(f"worker {cluster.index} of {len(cluster.workers)}: waits for {names}")
@@ -134,4 +136,6 @@ def _parse(text: str) -> Cluster:
 def _addresses(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(re.fullmatch(r".+:[0-9]{1,5}", one) for one in value):
         raise ValueError("no addresses")
+    if not all(0 < _host_and_port(one)[1] < 2**16 for one in value):
+        raise ValueError("no ports")
     return value

@@ -160,9 +160,12 @@ def _join(cluster: Cluster) -> Distribution:
 
 
 def _require_first_use() -> None:
-    """Raises the RuntimeError of a strategy that comes too late, before others are waited for."""
+    """Raises a RuntimeError where a strategy would, before others are waited for."""
     threads = tf.config.threading.get_inter_op_parallelism_threads()
-    tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+    except RuntimeError:
+        raise RuntimeError("it has run operations already") from None
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 

@@ -56,8 +56,8 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """Keras's loss scaling, with one decision for all replicas.
 
     A step whose gradients are not finite is left out, and the next loss is scaled by half as much;
-    after 2,000 steps that were taken it is scaled by twice as much. Keras looks at the gradients
-    of one replica, since it expects sums over all; here the inner optimizer adds them up.
+    after 2,000 steps in a row that were taken it is scaled by twice as much. Keras looks at the
+    gradients of one replica, since it expects sums over all; here the inner optimizer adds them up.
 
     Reference:
         Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740.

@@ -22,7 +22,7 @@ def test_of_a_copy_in_layers_of_keras_alone(random_unet):
 
 
 def test_of_the_pretrained_model(shipped):
-    """The vividness stays the target's, 0, as its recipe says; the pretrained model's is 0.5."""
+    """The vividness stays the target's, 0, as its recipe says."""
     target = efficientnet_generator(encoder_weights="none")
     copy_weights(shipped, target, "shipped")
     same = keras.models.clone_model(shipped)

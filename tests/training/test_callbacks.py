@@ -75,7 +75,7 @@ class TestCheckpoints:
         callbacks, _ = self.make(run, progress, colorizer, minutes=60)
         callbacks.on_train_batch_end(0)
         colorizer.discriminator_optimizer.dynamic_scale.assign(2.0**-21)
-        message = r"discriminator's gradients are not finite in float16 in epoch 1; set training\."
+        message = r"discriminator's gradients are not finite in float16 in epoch 1; start a new run"
         with pytest.raises(ColorizeError, match=message):
             callbacks.on_train_batch_end(1)
         assert not run.state_file.exists()

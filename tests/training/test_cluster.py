@@ -75,6 +75,8 @@ def test_a_single_worker_trains_alone_unless_it_is_asked_for(tf_config):
         config({"worker": [1, 2]}, "worker", 0),
         config({"worker": ["a", "b"]}, "worker", 0),
         config({"worker": ["a:2222", "b:http"]}, "worker", 0),
+        config({"worker": ["a:2222", "b:0"]}, "worker", 0),
+        config({"worker": ["a:2222", "b:65536"]}, "worker", 0),
         config({"worker": WORKERS}, "worker", None),
         config({"worker": ["a:2222", "a:2222"]}, "worker", 0),
     ],
@@ -126,6 +128,26 @@ def test_workers_find_each_other(addresses):
     with listen(addresses[0]):
         other.join(timeout=60)
     assert not other.is_alive()
+
+
+def test_a_worker_that_was_reached_is_not_asked_again(addresses, monkeypatch):
+    """Nobody accepts connections, and a system keeps a limited number of them."""
+    monkeypatch.setattr("keras_colorize.training.cluster._POLL_SECONDS", 0.01)
+    late, ready = addresses
+    said = []
+    with listen(ready) as server:
+        cluster = Cluster(("localhost:1", ready, late), 0)
+        chief = threading.Thread(target=wait_for_others, args=(cluster, said.append))
+        chief.start()
+        time.sleep(0.5)
+        with listen(late):
+            chief.join(timeout=60)
+        server.settimeout(0.5)
+        server.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert not chief.is_alive()
+    assert said == [f"worker 0 of 3: waits for {late}"]
 
 
 def test_a_port_in_use(addresses):
