@@ -273,7 +273,7 @@ def load(model: "Model | None" = None, *, vividness: float | None = None) -> "ke
         from keras_colorize.inference.keras_network import KerasNetwork
         from keras_colorize.models import set_vividness
 
-        KerasNetwork(generator).check(vividness, None)
+        KerasNetwork(generator).check(vividness, None, name_of(model))
         set_vividness(generator, vividness)
     return generator
 
@@ -386,6 +386,7 @@ def colorize(
             or unfit model.
     """
     network = resolve(model).network()
+    network.check(vividness, prediction_size, name_of(model))
     from keras_colorize.inference.arrays import colorize_array
 
     return colorize_array(image, network, vividness=vividness, prediction_size=prediction_size)
@@ -396,6 +397,7 @@ def colorize_files(
     output: str | Path | None = None,
     model: "Model | None" = None,
     *,
+    files_from: str | Path | None = None,
     vividness: float | None = None,
     prediction_size: int | None = None,
     force: bool = False,
@@ -425,9 +427,12 @@ def colorize_files(
             reaches.
         output: a folder, made if need be; below it files go by their name, and images of an
             input folder by their path in that folder. A path with a suffix that is not an
-            existing folder is a file, for a single input file. `-` is standard output. None:
-            beside each source, which needs `suffix`. With `engine="ray"` also a URL.
+            existing folder is a file, for a single input file; for several images one without
+            the suffix of an image is a folder, too. `-` is standard output. None: beside each
+            source, which needs `suffix`. With `engine="ray"` also a URL.
         model: what `load` takes; by default the pretrained model.
+        files_from: a text file that names more inputs, one a line. One of these that is missing
+            is a failed image, and the others are done.
         vividness: as for `colorize`.
         prediction_size: as for `colorize`.
         force: replace files that are there already; never a source.
@@ -461,16 +466,20 @@ def colorize_files(
     """
     from keras_colorize.inference.addresses import place
     from keras_colorize.inference.plan import Summary, plan
-    from keras_colorize.inference.results import Report
+    from keras_colorize.inference.results import Report, Result
     from keras_colorize.inference.single import Options, parse_color
-    from keras_colorize.inference.streams import has_streams, spooled
+    from keras_colorize.inference.streams import has_streams, read_list, spooled
 
     given = _listed(inputs)
     for path in given:
         if not isinstance(path, str) and not hasattr(path, "parts"):  # As that of an address has.
             raise ColorizeError(f"inputs: must be paths (got {type(path).__name__})")
-    _check_engine(engine, workers, model, device, [*given, output])
-    paths = [place(path) for path in given]
+    names = {} if files_from is None else read_list(Path(files_from))
+    if files_from is not None and not given and not names:
+        raise ColorizeError(f"{files_from}: names no image")
+    _check_engine(engine, workers, model, device, [*given, *names, output])
+    listed = {place(name): where for name, where in names.items()}
+    paths = [*map(place, given), *listed]
     if engine == "ray" and has_streams(paths, output):
         raise ColorizeError("--engine ray: takes files alone; pipes and - need --engine local")
     options = Options(
@@ -489,11 +498,15 @@ def colorize_files(
             format=format,
             force=force,
             skip_existing=skip_existing,
+            listed=listed,
         )
+        if add is not None:
+            for path, reason in planned.failed:
+                add(Result(path, None, failure=reason))
         if not planned.sources:
-            return Summary([], [], planned.skipped, notes=planned.notes)
+            return Summary([], planned.failed, planned.skipped, notes=planned.notes)
         network = resolve(model).network(device)
-        network.check(vividness, prediction_size)
+        network.check(vividness, prediction_size, name_of(model))
         from keras_colorize.inference import files, ray_engine
 
         settings: dict[str, Any] = {

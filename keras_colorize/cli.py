@@ -91,8 +91,8 @@ def main() -> None:
         code = _fail(str(error), 1, debug)
     except typer.TyperException as error:
         code = _fail(error.format_message(), error.exit_code, debug)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted", 130, debug)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        code = _fail(str(error) or "interrupted", 130, debug)
     except BrokenPipeError:
         # The reader of the output has closed it; Python's last flush would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -338,33 +338,47 @@ def colorize(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     inputs = inputs or []
-    if files_from is not None:
-        from keras_colorize.inference.streams import read_lines
-
-        inputs += read_lines(files_from)
-    if not inputs:
+    if not inputs and files_from is None:
         raise typer.BadParameter("name an image or a folder")
-    summary = api.colorize_files(
-        inputs,
-        output,
-        model,
-        vividness=vividness,
-        prediction_size=prediction_size,
-        force=force,
-        skip_existing=skip_existing,
-        suffix=suffix,
-        format=format,
-        quality=quality,
-        background=background,
-        strip_metadata=strip_metadata,
-        keep_color=keep_color,
-        allow_damaged=allow_damaged,
-        device=device,
-        engine=engine,
-        workers=workers,
-        report=report,
-        progress=progress_bar("images"),
-    )
+    if output is None and "-o" in inputs:
+        raise typer.BadParameter("-o: put options before --")
+    finished = ""
+    bar = progress_bar("images")
+
+    def progress(done: int, total: int) -> None:
+        nonlocal finished
+        finished = f"; {done} of {total} images are finished"
+        if bar:
+            bar(done, total)
+
+    try:
+        summary = api.colorize_files(
+            inputs,
+            output,
+            model,
+            files_from=files_from,
+            vividness=vividness,
+            prediction_size=prediction_size,
+            force=force,
+            skip_existing=skip_existing,
+            suffix=suffix,
+            format=format,
+            quality=quality,
+            background=background,
+            strip_metadata=strip_metadata,
+            keep_color=keep_color,
+            allow_damaged=allow_damaged,
+            device=device,
+            engine=engine,
+            workers=workers,
+            report=report,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        if not finished:
+            raise
+        hint = "" if force else "; continue with --skip-existing"
+        raise typer.Abort(f"interrupted{finished}{hint}") from None
     for line in [*summary.notes, *(reason for _, reason in summary.failed)]:
         typer.echo(f"{NAME}: {line}", err=True)
     total = len(summary.done) + len(summary.failed)

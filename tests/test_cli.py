@@ -128,6 +128,7 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["colorize", "a", "-o", "b", "--prediction-size", "8"], 2, "'--prediction-size': Input"),
         (["colorize", "a.png", "-o", "b", "--model", "m"], 1, "a.png: no such file or folder"),
         (["colorize", "-o", "b"], 2, "name an image or a folder"),
+        (["colorize", "--", "-a.png", "-o", "b"], 2, "-o: put options before --"),
         (["colorize", "-o", "b", "--files-from", "list.txt"], 1, "list.txt: No such file"),
         (["colorize", "a.png", "-o", "b", "--engine", "spark"], 2, "'--engine'"),
         (["colorize", "a.png", "-o", "b", "--report", "a.png"], 1, "must be a file *.jsonl"),
@@ -187,11 +188,13 @@ def test_validate_loads_no_tensorflow(call):
         (["validate", "zero.toml"], "zero.toml: a pipe or device, not a file"),
         (["colorize", "-o", "out", "--files-from", "pipe.toml"], "that no program writes to"),
         (["colorize", "-o", "out", "--files-from", "zero.toml"], "a device or socket, not a file"),
+        (["colorize", "-o", "out", "--files-from", "a.png"], "a.png: not a text file; a list has"),
     ],
 )
 def test_special_files_in_place_of_texts(call, tmp_path, arguments, message):
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
     code, output, log = call(*arguments)
     assert (code, output) == (1, "")
     assert log.count("\n") == 1
@@ -292,21 +295,30 @@ def test_a_list_of_files_in_and_a_report_out(call, tmp_path):
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "in a folder.png")
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "named.png")
     (tmp_path / "bad.png").write_text("no image")
-    (tmp_path / "list.txt").write_text("named.png\n\nin\nbad.png\n")
+    lines = ["named.png", "", "in", "bad.png", "none.png ", "none.png "]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
     command = ["colorize", "--files-from", "list.txt", "-o", "out", "--report", "report.jsonl"]
-    code, output, _ = call(*command)
-    assert (code, output) == (1, "2 of 3 images colorized: out\n")
+    code, output, errors = call(*command)
+    assert (code, output) == (1, "2 of 4 images colorized: out\n")
+    missing, bad = errors.splitlines()
+    assert missing == ("keras-colorize: 'none.png ': no such file or folder (line 5 of list.txt)")
+    assert bad.startswith("keras-colorize: bad.png: cannot be read")
     report = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert {line["image"]: line["status"] for line in report} == {
         "named.png": "done",
         "in/in a folder.png": "done",
         "bad.png": "failed",
+        "none.png ": "failed",
     }
     assert {line["result"] for line in report} == {
         "out/named.png",
         "out/in a folder.png",
         "out/bad.png",
+        "",
     }
+    (tmp_path / "list.txt").write_text("none.png")  # Nothing is left to do.
+    code, output, _ = call(*command)
+    assert (code, output) == (1, "0 of 1 images colorized: out\n")
 
 
 def test_a_dry_run_leaves_nothing(call, tmp_path):
@@ -332,12 +344,18 @@ def test_termination_leaves_whole_files_only(tmp_path):
         Image.fromarray(np.full((200, 200), 99, np.uint8)).save(tmp_path / "in" / f"{number}.png")
     command = [*COMMAND, "colorize", "in", "-o", "out", "--device", "cpu"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        while not list((tmp_path / "out").glob("[0-9]*.png")):
+        # At most 128 are begun and not counted yet.
+        while len(list((tmp_path / "out").glob("[0-9]*.png"))) < 150:
             assert process.poll() is None
             time.sleep(0.05)
         process.terminate()
         _, errors = process.communicate()
-    assert (process.returncode, errors) == (130, "keras-colorize: interrupted\n")
+    assert process.returncode == 130
+    assert re.fullmatch(
+        r"keras-colorize: interrupted; [1-9]\d* of 2000 images are finished; continue with "
+        r"--skip-existing\n",
+        errors,
+    )
     written = list((tmp_path / "out").iterdir())
     assert 0 < len(written) < 2000
     for path in written:

@@ -1,5 +1,6 @@
 """The page, in Gradio, and the server that it needs."""
 
+import errno
 import html
 import logging
 import os
@@ -89,7 +90,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         code = getattr(error, "errno", None)
         reason = os.strerror(code) if code and code > 0 else error.args[-1]
-        raise ColorizeError(f"{host}:{port}: cannot listen here ({reason})") from error
+        hint = "; choose another --port, 0 for any" if code == errno.EADDRINUSE else ""
+        raise ColorizeError(f"{host}:{port}: cannot listen here ({reason}){hint}") from error
 
 
 def _app(page: gr.Blocks, max_megabytes: int) -> fastapi.FastAPI:

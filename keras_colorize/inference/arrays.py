@@ -59,6 +59,8 @@ def colorize_array(
 
 def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     """An image in the machine's byte order, whatever holds it."""
+    if image is None:
+        raise ColorizeError("image: None, which cv2.imread returns for a file that it cannot read")
     if isinstance(image, str | Path):
         check_reading(image, needs(image))
         decoded = read_image(image)

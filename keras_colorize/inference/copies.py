@@ -52,7 +52,7 @@ def colorize_copies(
             )
             for number, (target, source) in enumerate(sources.items())
         ]
-        by_target = {copy.target: copy for copy in copies}
+        by_target: dict[Path | None, _Copy] = {copy.target: copy for copy in copies}
 
         def named(text: str) -> str:
             for copy in copies:

@@ -2,7 +2,7 @@
 
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +33,13 @@ class Plan:
         skipped: targets that are there already and stay as they are.
         notes: what a user should know, one line each: files that are not read, results of
             earlier calls, names that do not fit their content.
+        failed: what a list names but is of no use, and why, one line each.
     """
 
     sources: dict[Path, Path]
     skipped: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Summary:
     Attributes:
         done: the files written.
         failed: of each image that could not be colorized its path, and why: one line that names
-            the file.
+            the file. Missing entries of a list come first.
         skipped: results that were there already and were left, with `skip_existing`.
         kept: of `done`, those of images that were in color already, with `keep_color`.
         notes: what else a user should know, one line each.
@@ -77,6 +79,7 @@ def plan(
     format: str | None = None,
     force: bool = False,
     skip_existing: bool = False,
+    listed: Mapping[Path, str] | None = None,
 ) -> Plan:
     """Lists every image with the file it becomes.
 
@@ -85,11 +88,14 @@ def plan(
             those at URLs.
         output: a folder; below it files go by their name, and images of an input folder by their
             path in that folder. A path with a suffix that is not an existing folder is a file,
-            for a single input file; one that ends with `/` is a folder. None: beside each source.
+            for a single input file; one that ends with `/` is a folder, and for several images
+            one without the suffix of an image. None: beside each source.
         suffix: appended to the names of results, before the format's suffix.
         format: of all results, as "png"; by default each has the format of its source.
         force: whether files that are there already may be replaced.
         skip_existing: whether sources are left out whose results are there already.
+        listed: those of the inputs that a list names, and where. One that is missing or has no
+            images has failed, and the others are planned.
 
     Returns:
         The plan.
@@ -104,7 +110,7 @@ def plan(
     if "/" in suffix or "\0" in suffix:
         raise ColorizeError(f"--suffix {suffix!r}: must be a part of a file name")
     new_format = None if format is None else _format_suffix(format)
-    file = _named_file(output)
+    file = _named_file(output, inputs)
     if file is not None:
         _check_file(file, inputs, new_format, suffix)
     if output is None and not suffix:
@@ -113,7 +119,15 @@ def plan(
             "(--suffix _color)"
         )
     notes: list[str] = []
-    found = list(_find(inputs, None if output is None else place(output), notes))
+    found: list[_Source] = []
+    failed: list[tuple[Path, str]] = []
+    for path in inputs:
+        try:
+            found += _find(path, None if output is None else place(output), notes)
+        except ColorizeError as error:
+            if listed is None or path not in listed:
+                raise
+            failed.append((path, f"{error} ({listed[path]})"))
     if suffix:
         found = _without_results(found, suffix, notes)
     targets: dict[Path, Path] = {}
@@ -133,14 +147,16 @@ def plan(
     _check_targets(targets)
     existing = _existing(targets, {source.folder for source in found})
     if existing and not force and not skip_existing:
+        them = "it" if len(existing) == 1 else "them"
+        other = "suffix" if output is None else "folder" if file is None else "name"
         raise ColorizeError(
-            f"{_and_more(existing)}: already there; use --skip-existing to leave it, --force to "
-            "overwrite, or another folder"
+            f"{_and_more(existing)}: already there; use --skip-existing (skip_existing=True) to "
+            f"leave {them}, --force (force=True) to overwrite {them}, or another {other}"
         )
     skipped = existing if skip_existing else []
     for target in skipped:
         del targets[target]
-    return Plan(targets, skipped, notes)
+    return Plan(targets, skipped, notes, failed)
 
 
 def _format_suffix(format: str) -> str:
@@ -152,7 +168,7 @@ def _format_suffix(format: str) -> str:
     return suffix
 
 
-def _named_file(output: str | Path | None) -> Path | None:
+def _named_file(output: str | Path | None, inputs: Sequence[Path]) -> Path | None:
     """The output if it names a file, not a folder."""
     if output is None or str(output).endswith("/"):
         return None
@@ -161,7 +177,14 @@ def _named_file(output: str | Path | None) -> Path | None:
         return None
     if addresses.exists(path) and path.suffix.lower() not in WRITTEN_SUFFIXES:
         raise ColorizeError(f"{path}: not a folder")
+    if path.suffix.lower() not in WRITTEN_SUFFIXES and _are_several(inputs):
+        return None  # As out/vividness0.75.
     return path if path.suffix else None
+
+
+def _are_several(inputs: Sequence[Path]) -> bool:
+    """Whether a single file cannot be the result."""
+    return len(inputs) != 1 or addresses.is_folder(inputs[0])
 
 
 def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: str) -> None:
@@ -172,7 +195,7 @@ def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: 
             f"{file}: unknown image suffix; use one of {' '.join(WRITTEN_SUFFIXES)}, or {file}/ "
             "for a folder"
         )
-    if len(inputs) != 1 or addresses.is_folder(inputs[0]):
+    if _are_several(inputs):
         raise ColorizeError(f"{file}: a single file; give a folder for several images")
     if format is not None and KIND_OF_SUFFIX[format] != KIND_OF_SUFFIX[own]:
         raise ColorizeError(f"{file}: not the suffix of --format {format[1:]}")
@@ -180,28 +203,26 @@ def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: 
         raise ColorizeError(f"{file}: a file; --suffix {suffix} is for results in folders")
 
 
-def _find(inputs: Sequence[Path], output: Path | None, notes: list[str]) -> Iterator[_Source]:
-    """The images of all inputs, with the places of their results; notes what is not read."""
-    for path in inputs:
-        # Looking up each address of a long list would take hours; a missing image fails by itself.
-        is_listed = is_address(path) and path.suffix.lower() in KIND_OF_SUFFIX
-        if is_listed or not addresses.is_folder(path):
-            if not is_listed and not addresses.exists(path):
-                raise ColorizeError(f"{name_of(path)}: no such file or folder")
-            yield _Source(path, output or path.parent, Path(path.name))
-            continue
-        names = addresses.find_images(path) if is_address(path) else find_images(path)
-        if output is not None and path.resolve() in output.resolve().parents:
-            results = output.resolve().relative_to(path.resolve()).as_posix() + "/"
-            names = [name for name in names if not name.startswith(results)]
-        if not names:
-            raise ColorizeError(
-                f"{path}: no images in this folder ({' '.join(readable_suffixes())})"
-            )
-        if not is_address(path) and (unread := unread_suffixes(path)):
-            notes.append(f"{path}: not read: {_counts(unread)}")
-        for name in names:
-            yield _Source(path / name, output or path, Path(name))
+def _find(path: Path, output: Path | None, notes: list[str]) -> list[_Source]:
+    """The images of an input, with the places of their results; notes what is not read."""
+    # Looking up each address of a long list would take hours; a missing image fails by itself.
+    is_listed = is_address(path) and path.suffix.lower() in KIND_OF_SUFFIX
+    if is_listed or not addresses.is_folder(path):
+        if not is_listed and not addresses.exists(path):
+            name = name_of(path)
+            # Spaces at the ends show in quotes only.
+            name = repr(name) if name != name.strip() else name
+            raise ColorizeError(f"{name}: no such file or folder")
+        return [_Source(path, output or path.parent, Path(path.name))]
+    names = addresses.find_images(path) if is_address(path) else find_images(path)
+    if output is not None and path.resolve() in output.resolve().parents:
+        results = output.resolve().relative_to(path.resolve()).as_posix() + "/"
+        names = [name for name in names if not name.startswith(results)]
+    if not names:
+        raise ColorizeError(f"{path}: no images in this folder ({' '.join(readable_suffixes())})")
+    if not is_address(path) and (unread := unread_suffixes(path)):
+        notes.append(f"{path}: not read: {_counts(unread)}")
+    return [_Source(path / name, output or path, Path(name)) for name in names]
 
 
 def _counts(suffixes: dict[str, int]) -> str:

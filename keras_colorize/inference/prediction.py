@@ -1,6 +1,7 @@
 """What colorizing needs from a model, in any runtime. Loads no TensorFlow."""
 
 from abc import ABC, abstractmethod
+from numbers import Real
 
 import cv2
 import numpy as np
@@ -77,19 +78,34 @@ class Network(ABC):
         """The shape at which the model sees an image; `size` is the short side, if it may vary."""
         return (self.size,) * 2 if self.size else any_size_shape(height, width, size)
 
-    def check(self, vividness: float | None, prediction_size: int | None) -> None:
-        """Raises a ColorizeError unless the model has such settings; None is its own."""
+    def check(
+        self, vividness: float | None, prediction_size: int | None, name: str | None = None
+    ) -> None:
+        """Raises a ColorizeError unless the model has such settings; None is its own.
+
+        Args:
+            vividness: 0..1.
+            prediction_size: short side, in pixels.
+            name: what the user calls the model, for messages.
+        """
+        name = name or self.name
         if vividness is not None:
+            if not isinstance(vividness, Real):
+                raise ColorizeError(f"vividness: must be a number in 0..1 (got {vividness!r})")
             if not 0.0 <= vividness <= 1.0:
                 raise ColorizeError(f"vividness: must be in 0..1 (got {vividness:g})")
             if self.vividness is None:
-                raise ColorizeError(f"vividness: {self.name} has none; leave it out")
+                raise ColorizeError(f"vividness: {name} has none; leave it out")
         if prediction_size is not None:
+            if not isinstance(prediction_size, Real):
+                raise ColorizeError(
+                    f"prediction size: must be a number in 32..2048 (got {prediction_size!r})"
+                )
             if not 32 <= prediction_size <= 2048:
                 raise ColorizeError(f"prediction size: must be in 32..2048 (got {prediction_size})")
             if self.size not in (None, prediction_size):
                 raise ColorizeError(
-                    f"prediction size: {self.name} sees {self.size}x{self.size} only "
+                    f"prediction size: {name} sees {self.size}x{self.size} only "
                     f"(got {prediction_size})"
                 )
 

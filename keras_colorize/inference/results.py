@@ -19,13 +19,13 @@ class Result:
 
     Attributes:
         source: the image.
-        target: the file that it was to become.
+        target: the file that it was to become; None for what a list names and is not there.
         is_kept: it was in color already, and was copied.
         failure: why it failed, one line that names the source; empty if it did not.
     """
 
     source: Path
-    target: Path
+    target: Path | None
     is_kept: bool = False
     failure: str = ""
 
@@ -55,7 +55,7 @@ def collect(
     Returns:
         What became of all, in the order of the plan.
     """
-    by_target: dict[Path, Result] = {}
+    by_target: dict[Path | None, Result] = {}
     with closing(results):
         for result in results:
             by_target[result.target] = result
@@ -63,12 +63,13 @@ def collect(
                 report(result)
             if progress is not None:
                 progress(len(by_target), len(plan.sources))
-    ordered = [by_target[target] for target in plan.sources]
+    ordered = {target: by_target[target] for target in plan.sources}
     return Summary(
-        done=[result.target for result in ordered if not result.failure],
-        failed=[(result.source, result.failure) for result in ordered if result.failure],
+        done=[target for target, result in ordered.items() if not result.failure],
+        failed=plan.failed
+        + [(result.source, result.failure) for result in ordered.values() if result.failure],
         skipped=plan.skipped,
-        kept=[result.target for result in ordered if result.status == "kept"],
+        kept=[target for target, result in ordered.items() if result.status == "kept"],
         notes=plan.notes,
     )
 
@@ -98,7 +99,7 @@ class Report:
         """Adds the line of an image."""
         line = {
             "image": self.named(str(result.source)),
-            "result": self.named(str(result.target)),
+            "result": self.named(str(result.target or "")),
             "status": result.status,
             "reason": self.named(result.failure),
         }

@@ -106,11 +106,13 @@ def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Strea
             sys.stdout.buffer.flush()
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file or pipe that are not empty.
+def read_list(path: Path) -> dict[str, str]:
+    """The names in a text file or pipe, one a line, and where they are, as "line 3 of list.txt".
+
+    Spaces belong to names; empty lines are left out. A name that is there twice counts once.
 
     Raises:
-        ColorizeError: no program writes to the pipe, or it is a device.
+        ColorizeError: it is no text, no program writes to the pipe, or it is a device.
         OSError: the file cannot be read.
     """
     with temporary_folder() as folder:
@@ -119,7 +121,15 @@ def read_lines(path: Path) -> list[str]:
             file = Path(folder, "list")
             _spool(path, file)
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    return [line for line in text.splitlines() if line]
+    if "\0" in text:
+        raise ColorizeError(
+            f"{path}: not a text file; a list has the name of an image on each line"
+        )
+    names: dict[str, str] = {}
+    for number, name in enumerate(text.split("\n"), 1):
+        if name:
+            names.setdefault(name, f"line {number} of {path}")
+    return names
 
 
 def has_streams(inputs: Sequence[Path], output: str | Path | None) -> bool:

@@ -143,8 +143,8 @@ class _Rest:
             answer = self._session.post(self._url, json=body, timeout=timeout)
         except self._requests.Timeout:
             raise _ServerError("no answer in time") from None
-        except self._requests.ConnectionError:
-            raise _UnavailableError("no connection") from None
+        except self._requests.ConnectionError as error:
+            raise _UnavailableError(f"no connection{_cause(error)}") from None
         except self._requests.RequestException as error:
             raise _ServerError(_one_line(str(error))) from None
         content = self._json(answer)
@@ -219,6 +219,16 @@ class _Grpc:
 
 def _signature(vividness: Sequence[float] | None) -> str:
     return "serving_default" if vividness is None else "colorize"
+
+
+def _cause(error: BaseException) -> str:
+    """What the operating system says, as " (Connection refused)"; it is below other errors."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            return f" ({below.strerror})"
+        below = below.__cause__ or below.__context__
+    return ""
 
 
 def _one_line(message: str) -> str:

@@ -273,7 +273,8 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path, monkeypatch, capsys) 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert errors("--port", str(port)) == (
-            f"keras-colorize: 127.0.0.1:{port}: cannot listen here (Address already in use)\n"
+            f"keras-colorize: 127.0.0.1:{port}: cannot listen here (Address already in use); "
+            "choose another --port, 0 for any\n"
         )
     assert "no.such.host.invalid:7860: cannot listen here" in errors("--host=no.such.host.invalid")
     assert errors("--models", "nowhere").startswith("keras-colorize: nowhere: no model")

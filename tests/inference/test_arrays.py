@@ -86,6 +86,7 @@ def test_a_path_is_read(network, paint, tmp_path):
     [
         (np.zeros((4, 4, 2), np.uint8), r"the shape must be .*received \(4, 4, 2\)"),
         (np.zeros((1, 4, 4, 3), np.uint8), r"received \(1, 4, 4, 3\)"),
+        (None, "None, which cv2.imread returns for a file that it cannot read"),
         (np.zeros((0, 4, 3), np.uint8), r"no pixels; received the shape \(0, 4, 3\)"),
         (np.zeros((4, 4), np.int64), "must be uint8, uint16 or floating point; received int64"),
         (np.zeros((4, 4), bool), "received bool"),
@@ -138,6 +139,8 @@ def test_the_prediction_size_changes_what_the_network_sees(any_size_network, pai
     [
         ({"vividness": 1.5}, r"vividness: must be in 0\.\.1 \(got 1\.5\)"),
         ({"vividness": float("nan")}, r"vividness: must be in 0\.\.1 \(got nan\)"),
+        ({"vividness": "x"}, r"vividness: must be a number in 0\.\.1 \(got 'x'\)"),
+        ({"prediction_size": "x"}, r"prediction size: must be a number in 32\.\.2048 \(got 'x'\)"),
         ({"prediction_size": 8}, r"prediction size: must be in 32\.\.2048 \(got 8\)"),
     ],
 )

@@ -128,6 +128,25 @@ def test_transparent_images_to_jpeg(colorize, paint):
     assert colorize("opaque.png", "out", format="jpg").failed == []
 
 
+def test_a_setting_that_a_model_lacks_names_the_model(generator, gray, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator.save("mine.keras")
+    gray().save("a.png")
+    for call in (
+        lambda: api.load("mine.keras", vividness=0.5),
+        lambda: api.colorize("a.png", "mine.keras", vividness=0.5),
+        lambda: api.colorize_files("a.png", "out", "mine.keras", vividness=0.5),
+    ):
+        with pytest.raises(ColorizeError, match=r"^vividness: mine\.keras has none; leave it out"):
+            call()
+
+
+def test_a_list_without_names(colorize, tmp_path):
+    (tmp_path / "list.txt").write_text("\n\n")
+    with pytest.raises(ColorizeError, match=r"list\.txt: names no image"):
+        colorize([], "out", files_from="list.txt")
+
+
 def test_quality_makes_files_smaller(colorize, gray):
     gray(100, 100).save("a.png")
     sizes = []

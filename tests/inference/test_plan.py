@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +23,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def planned(*inputs, output="out", **options):
-    from pathlib import Path
-
     found = plan([Path(path) for path in inputs], output, **options)
     return {str(target): str(source) for target, source in found.sources.items()}, found
 
@@ -127,6 +126,18 @@ def test_existing_results(folder):
     (folder / "out" / "a.png").write_bytes(b"mine")
     with pytest.raises(ColorizeError, match=r"out/a\.png: already there; use --skip-existing"):
         planned("in")
+    (folder / "in" / "a_color.png").write_bytes(b"mine")
+    with pytest.raises(ColorizeError) as raised:
+        planned("in/a.png", output=None, suffix="_color")
+    assert str(raised.value) == (
+        "in/a_color.png: already there; use --skip-existing (skip_existing=True) to leave it, "
+        "--force (force=True) to overwrite it, or another suffix"
+    )
+    (folder / "in" / "a_color.png").unlink()
+    (folder / "out" / "b.jpg").touch()
+    with pytest.raises(ColorizeError, match=r"leave them, .* overwrite them, or another folder"):
+        planned("in")
+    (folder / "out" / "b.jpg").unlink()
     targets, found = planned("in", skip_existing=True)
     assert list(targets) == ["out/b.jpg", "out/deep/c.tiff"]
     assert [str(path) for path in found.skipped] == ["out/a.png"]
@@ -158,7 +169,8 @@ def test_what_is_not_read_is_counted(folder):
     ("inputs", "options", "message"),
     [
         (["in/a.png"], {"output": "result.xyz"}, r"unknown image suffix; .* or result\.xyz/ for a"),
-        (["in"], {"output": "photos.old"}, r"photos\.old/ for a folder"),
+        (["in/none.png"], {"output": "photos.old"}, r"photos\.old/ for a folder"),
+        (["in"], {"output": "photos.gif"}, r"photos\.gif: a single file; give a folder"),
         (["in/a.png"], {"output": None}, "no output: name a folder"),
         (["in/a.png"], {"suffix": "_x/y"}, "must be a part of a file name"),
         (["in/a.png"], {"format": "docx"}, "--format docx: unknown format; use one of jpg"),
@@ -179,3 +191,21 @@ def test_a_folder_may_have_a_dot_in_its_name(folder):
     (folder / "photos.old").mkdir()
     assert list(planned("in/a.png", output="photos.old")[0]) == ["photos.old/a.png"]
     assert list(planned("in/a.png", output="new.GIF")[0]) == ["new.GIF"]
+    # No file can hold several images.
+    assert list(planned("in/deep", output="vivid0.75")[0]) == ["vivid0.75/c.tiff"]
+    targets, _ = planned("in/a.png", "in/b.jpg", output="vivid0.75")
+    assert list(targets) == ["vivid0.75/a.png", "vivid0.75/b.jpg"]
+
+
+def test_what_a_list_names_fails_by_itself(folder):
+    (folder / "empty").mkdir()
+    bad = ["none.png", "in/a.png ", "x" * 300, "empty"]
+    listed = {Path(name): f"line {line} of list.txt" for line, name in enumerate(bad, 1)}
+    targets, found = planned("in/a.png", *bad, listed=listed)
+    assert list(targets) == ["out/a.png"]
+    assert [path for path, _ in found.failed] == list(listed)
+    missing, spaced, long, empty = (reason for _, reason in found.failed)
+    assert missing == "none.png: no such file or folder (line 1 of list.txt)"
+    assert spaced == "'in/a.png ': no such file or folder (line 2 of list.txt)"
+    assert long.endswith("(File name too long) (line 3 of list.txt)")
+    assert empty.startswith("empty: no images in this folder")

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -444,7 +445,8 @@ def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path, mon
     command = [*COMMAND, tmp_path / "in", "-o", tmp_path / "out"]
     command += ["--engine", "ray", "--workers", "2", "--report", report]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while not report.exists():
+        # A line comes before its image is counted.
+        while not report.exists() or report.read_text().count("\n") < 2:
             assert process.poll() is None
             time.sleep(0.01)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -453,7 +455,11 @@ def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path, mon
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "keras-colorize: interrupted"
+    assert re.fullmatch(
+        r"keras-colorize: interrupted; [1-9]\d* of 40 images are finished; continue with "
+        r"--skip-existing",
+        errors.splitlines()[-1],
+    )
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     done = list((tmp_path / "out").glob("[0-9]*"))

@@ -98,6 +98,18 @@ def test_no_server_and_no_answer(kind: str) -> None:
                 client.colorize(b"")
 
 
+def test_why_there_is_no_connection() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        client = Client(f"http://127.0.0.1:{closed.getsockname()[1]}/v1/models/m", timeout=0.1)
+        with pytest.raises(ColorizeError, match=r"no connection \(Connection refused\)"):
+            client.colorize(b"")
+    client = Client("http://no.such.host.invalid/v1/models/m", timeout=0.1)
+    # Whether there is no such name or no name server depends on the machine.
+    with pytest.raises(ColorizeError, match=r"no connection \(.*[Nn]ame"):
+        client.colorize(b"")
+
+
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
