@@ -197,7 +197,10 @@ def estimate(
     run = Run.find(path, recipe)
     epochs_done = len(run.history) if run else 0
     if epochs_done >= recipe.training.epochs:
-        raise ColorizeError(f"{path}: finished, with {counted(epochs_done, 'epoch')}")
+        raise ColorizeError(
+            f"{path}: finished, with {counted(epochs_done, 'epoch')}; "
+            "more epochs (--epochs) resume it"
+        )
     _require_images(recipe, data)
     load_tensorflow()
     from keras_colorize import build
@@ -771,3 +774,6 @@ def _require_images(recipe: Recipe, data: "GivenImages | None") -> None:
         )
     if not Path(recipe.data.path).is_dir():
         raise RecipeError(f'{recipe.name}: data.path: no such folder (got "{recipe.data.path}")')
+    from keras_colorize.data.sources import require_images
+
+    require_images(Path(recipe.data.path))

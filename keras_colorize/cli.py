@@ -6,14 +6,14 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
 from keras_colorize import __version__
 from keras_colorize.console import Commands, counted, progress_bar
 from keras_colorize.errors import ColorizeError
-from keras_colorize.exporting.formats import Format
+from keras_colorize.exporting.formats import Format, check_format_name
 
 NAME = "keras-colorize"
 BAD_ROWS_SHOWN = 20
@@ -90,7 +90,7 @@ def main() -> None:
     except ColorizeError as error:
         code = _fail(str(error), 1, debug)
     except typer.TyperException as error:
-        code = _fail(error.format_message(), error.exit_code, debug)
+        code = _fail(error.format_message().replace("Value error, ", ""), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort) as error:
         code = _fail(str(error) or "interrupted", 130, debug)
     except BrokenPipeError:
@@ -393,6 +393,18 @@ def colorize(
         raise typer.Exit(1)
 
 
+def _formats(incomplete: str) -> list[str]:
+    return [format for format in get_args(Format) if format.startswith(incomplete)]
+
+
+def _checked_format(format: str) -> str:
+    try:
+        check_format_name(format)
+    except ColorizeError as error:
+        raise typer.BadParameter(str(error).removeprefix("format: ")) from None
+    return format
+
+
 @app.command(epilog=_example("export runs/mine -o saved_models/mine"))
 def export(
     model: Annotated[
@@ -403,9 +415,12 @@ def export(
         output_option(help="The model's folder, saved_models/NAME; or a file, by --format."),
     ],
     format: Annotated[
-        Format,
+        str,
         typer.Option(
-            help="A SavedModel, or a file for other runtimes: .keras, .onnx, .tflite or .xml."
+            metavar="|".join(get_args(Format)),
+            callback=_checked_format,
+            autocompletion=_formats,
+            help="A SavedModel, or a file for other runtimes: .keras, .onnx, .tflite or .xml.",
         ),
     ] = "saved_model",
     max_megapixels: Annotated[
@@ -416,7 +431,8 @@ def export(
     """Write a SavedModel for TF Serving, or a file of another format."""
     from keras_colorize import api
 
-    typer.echo(api.export(model, output, format=format, max_megapixels=max_megapixels))
+    checked = cast(Format, format)
+    typer.echo(api.export(model, output, format=checked, max_megapixels=max_megapixels))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """What a MODEL argument means: a run, a file, a SavedModel, a pretrained model, one on the Hub."""
 
 import functools
+import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -11,7 +11,7 @@ from zipfile import is_zipfile
 from keras_colorize import hub, pretrained
 from keras_colorize.errors import ColorizeError, first_line, shorten
 from keras_colorize.parts import own_parts
-from keras_colorize.recipe import Recipe, RecipeError
+from keras_colorize.recipe import Recipe, RecipeError, suggestion
 from keras_colorize.startup import load_tensorflow, use_device
 from keras_colorize.training.run import Run
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 
 TORCH_SUFFIXES = (".pt", ".pth")
+
+
+# What Keras says of a layer whose module is not imported.
+_UNKNOWN_CLASS = re.compile(r"Could not locate class '(\w+)'.*?config: {'module': '([\w.]+)'", re.S)
+
+
+class _UnknownClassError(ColorizeError):
+    """A model has a class that Keras does not find."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,17 @@ class Generator:
         run = self.run
         if run is None and self.path is not None and self.path.parent.name == "models":
             run = Run.at(self.path.parents[1])
+        remedy = "import that module first, or name the model's run, whose recipe names it"
         if run is not None:
-            with suppress(RecipeError):  # Registers layers of the user's own, if there are any.
-                own_parts(run.recipe)
-        generator = self.model if self.path is None else _load(self.path)
+            load_tensorflow()  # Quietly, before the user's module does.
+            try:
+                own_parts(run.recipe)  # Registers layers of the user's own, if there are any.
+            except RecipeError as error:
+                remedy = first_line(error)
+        try:
+            generator = self.model if self.path is None else _load(self.path)
+        except _UnknownClassError as error:
+            raise ColorizeError(f"{error}; {remedy}") from error
         check_generator(generator, str(self.path or self.name))
         return generator
 
@@ -158,6 +173,7 @@ def resolve(model: "Model | None") -> Generator:
     raise ColorizeError(
         f"{model}: no model: neither a run, a .keras file, nor a SavedModel here or in "
         f"saved_models/, nor one that comes with the package ({', '.join(pretrained.MODELS)})"
+        f"{suggestion(str(model), pretrained.MODELS)}"
     )
 
 
@@ -234,6 +250,11 @@ def _load(path: Path) -> "keras.Model":
     except ColorizeError:
         raise
     except Exception as error:  # Damaged files make Keras, HDF5 and TensorFlow raise many kinds.
+        if found := _UNKNOWN_CLASS.search(str(error)):
+            raise _UnknownClassError(
+                f"{path}: cannot be loaded as a Keras model: no class {found[1]} of the module "
+                f"{found[2]} is registered with Keras"
+            ) from error
         kind = "SavedModel" if _is_saved_model(path) else "Keras model"
         reason = shorten(first_line(error), 200)
         raise ColorizeError(f"{path}: cannot be loaded as a {kind}: {reason}") from error

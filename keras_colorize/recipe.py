@@ -3,15 +3,16 @@
 Loads no TensorFlow, so that every mistake in a recipe shows before the slow imports start.
 """
 
+import difflib
 import re
 import tomllib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
-from pydantic import PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, PrivateAttr, ValidationError, model_validator
 
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.tables import (
@@ -154,7 +155,8 @@ def load_recipe(recipe: str | Path | Recipe, overrides: str | Sequence[str] = ()
         resolved = Recipe.model_validate(tables)
     except ValidationError as error:
         lines = dict(_key_lines(text))
-        mistakes += [_describe(one, source, lines, origins) for one in error.errors()]
+        described = (_describe(one, source, lines, origins) for one in error.errors())
+        mistakes += [message for _, message in sorted(described, key=lambda one: one[0])]
     if mistakes:
         raise RecipeError("\n".join(mistakes))
     return resolved.renamed(name)
@@ -166,6 +168,20 @@ def recipe_paths() -> dict[str, Path]:
     # A wheel carries the recipes inside the package; a checkout keeps them beside it.
     folder = next(p for p in (package / "recipes", package.parent / "recipes") if p.is_dir())
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """The end of a message about an unknown name: what was probably meant, if anything is near."""
+    near = difflib.get_close_matches(word, choices, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def schemas(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The schemas in a type such as `UNet | EfficientNet` or `Discriminator | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from schemas(part)
 
 
 def recipe_header(path: Path) -> str:
@@ -193,7 +209,7 @@ def _find(recipe: str | Path) -> Path:
     if path.name not in installed:
         raise RecipeError(
             f"{recipe}: no recipe of this name; the installed ones are {', '.join(installed)}; "
-            "a recipe file's path ends in .toml"
+            f"a recipe file's path ends in .toml{suggestion(path.name, installed)}"
         )
     return installed[path.name]
 
@@ -266,8 +282,10 @@ def _apply(override: str, tables: dict[str, Any]) -> str:
     return key
 
 
-def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str, str]) -> str:
-    """One validation error as `FILE:LINE: key: what is wrong (got VALUE)`."""
+def _describe(
+    error: Any, source: str, lines: dict[str, int], origins: dict[str, str]
+) -> tuple[int, str]:
+    """The line of a validation error, or 0, and `FILE:LINE: key: what is wrong (got VALUE)`."""
     keys = [str(part) for part in error["loc"]]
     value = error["input"]
     if error["type"] == "union_tag_invalid":
@@ -275,10 +293,12 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
         value = value["network"]
     if not keys:  # A check of several tables; its message begins with the key.
         keys = error["msg"].removeprefix("Value error, ").partition(":")[0].split(".")
+    network = None
     if keys[0] in NETWORK_TAGS and keys[1:2] and keys[1] in NETWORK_TAGS[keys[0]]:
-        del keys[1]  # pydantic names the network here
+        network = keys.pop(1)  # pydantic names the network here
     key = ".".join(keys)
     known = [".".join(keys[:length]) for length in range(len(keys), 0, -1)]
+    line: int | None = None
     where = next((origins[k] for k in known if k in origins), None)
     if where is None:
         line = next((lines[k] for k in known if k in lines), None)
@@ -287,13 +307,30 @@ def _describe(error: Any, source: str, lines: dict[str, int], origins: dict[str,
     got = f"(got {shorten(show(value))})"
     message = {
         "missing": "is missing",
-        "extra_forbidden": f"no such {'table' if isinstance(value, dict) else 'key'}",
+        "extra_forbidden": f"no such {'table' if isinstance(value, dict) else 'key'}"
+        f"{suggestion(keys[-1], _names_beside(keys, network))}",
         "model_type": f"should be a table {got}",
         "tuple_type": f"should be a valid array {got}",
         "union_tag_invalid": f"should be {network_names(keys[0])} or 'module:function' {got}",
         "value_error": error["msg"].removeprefix("Value error, ").removeprefix(f"{key}: "),
     }.get(error["type"], f"{error['msg'].removeprefix('Input ')} {got}")
-    return f"{where}: {shorten(key)}: {shorten(message, 300)}"
+    return line or 0, f"{where}: {shorten(key)}: {shorten(message, 300)}"
+
+
+def _names_beside(keys: Sequence[str], network: str | None) -> list[str]:
+    """The tables, or the keys of a table, that the schema has where `keys` leads."""
+    fields = Recipe.model_fields
+    match keys:
+        case [_]:
+            return list(fields)
+        case [table, _] if table in fields:
+            return [
+                name
+                for schema in schemas(fields[table].annotation)
+                if network is None or network in get_args(schema.model_fields["network"].annotation)
+                for name in schema.model_fields
+            ]
+    return []
 
 
 def _flatten(tables: dict[str, Any]) -> dict[str, Any]:

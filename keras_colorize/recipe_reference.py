@@ -4,11 +4,11 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
-from keras_colorize.recipe import Recipe, recipe_header, recipe_paths
+from keras_colorize.recipe import Recipe, recipe_header, recipe_paths, schemas
 
 _START = """\
 # Recipes
@@ -53,16 +53,8 @@ def _describe_recipe(header: str, name: str) -> str:
 def _tables() -> Iterator[tuple[str, type[BaseModel]]]:
     """The tables of a recipe in order, with a schema for each kind of a table."""
     for name, field in Recipe.model_fields.items():
-        for schema in _schemas(field.annotation):
+        for schema in schemas(field.annotation):
             yield name, schema
-
-
-def _schemas(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The schemas in a type such as `UNet | EfficientNet` or `Discriminator | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _schemas(part)
 
 
 def _describe_table(name: str, schema: type[BaseModel]) -> str:

@@ -135,6 +135,18 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["colorize", "s3://a/b", "-o", "b"], 1, "s3://a/b: files at URLs need --engine ray"),
         (["export", "nothing", "-o", "b"], 1, "nothing: no model"),
         (["export", "m", "-o", "b", "--format", "tf"], 2, "Invalid value for '--format'"),
+        (
+            ["export", "m", "-o", "b", "--format", "tflite"],
+            2,
+            "Invalid value for '--format': must be one of saved_model, keras, onnx, litert, "
+            "openvino (got tflite); did you mean litert?",
+        ),
+        (["colorize", "a", "-o", "b", "--engine", "x"], 2, "'--engine': 'x' is not one of 'local'"),
+        (
+            ["evaluate", "paintings_and_photo"],
+            1,
+            "comes with the package (paintings_and_photos); did you mean paintings_and_photos?",
+        ),
         (["export", "m", "-o", "b", "--format", "onnx"], 1, "b: must be a file with the suffix"),
         (["request", "http://a", "b.png", "-o", "c.png"], 1, "http://a: must be http://HOST:8501"),
         (["request", "grpc://a", "b.png", "-o", "c.png"], 1, "grpc://a: name the model"),
@@ -321,6 +333,15 @@ def test_a_list_of_files_in_and_a_report_out(call, tmp_path):
     assert (code, output) == (1, "0 of 1 images colorized: out\n")
 
 
+def test_a_folder_without_images_is_refused_before_tensorflow_loads(call, tmp_path):
+    (tmp_path / "text.txt").touch()
+    arguments = ("fit", "paintings_cnn", "--set", "data.path=.")
+    code, _, log = call(*arguments, python=["-X", "importtime"])
+    assert code == 1
+    assert "keras-colorize: .: no image in it (.jpg " in log
+    assert not re.search(r"\| +tensorflow$", log, re.MULTILINE)
+
+
 def test_a_dry_run_leaves_nothing(call, tmp_path):
     small = ("data.train_images=80", "training.batch_size=8", "generator.filters=1")
     options = [part for value in small for part in ("--set", value)]
@@ -334,6 +355,7 @@ def test_a_dry_run_leaves_nothing(call, tmp_path):
     assert re.fullmatch(r"  memory:  \S+ \S+ of \S+ GB that are free, 3\.19 MB of it.*", lines[2])
     assert lines[3] == "  steps:   10 an epoch, 80 in 8 epochs"
     assert re.fullmatch(r"  time:    \S+ \S+ an epoch, \S+ \S+ in all; \S+ s a step", lines[4])
+    assert lines[5] == "           without start, reading images and tracing the first step"
     assert list(tmp_path.iterdir()) == []
 
 

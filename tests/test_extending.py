@@ -10,7 +10,7 @@ import keras
 import pytest
 
 import keras_colorize
-from keras_colorize import RecipeError, load_recipe
+from keras_colorize import ColorizeError, RecipeError, load_recipe
 from keras_colorize.parts import PARAMETERS, own_parts
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,34 @@ def test_the_examples(folder):
     del sys.modules["my_parts"]
     report = keras_colorize.evaluate(run)
     assert report.names == tuple(f"test/{index:05d}" for index in range(8))
+
+
+def test_a_run_whose_module_is_not_there(folder, monkeypatch):
+    """And as a file that was copied. Where it is there, TensorFlow loads without its notes."""
+    run = keras_colorize.fit("mine.toml", verbose=0)
+    copy = folder / "elsewhere" / "copy.keras"
+    copy.parent.mkdir()
+    copy.write_bytes(run.models["best"].read_bytes())
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "keras_colorize", "evaluate", "runs/mine"]
+    options = {"env": environment | {"PYTHONPATH": str(ROOT)}, "capture_output": True}
+    assert subprocess.run(command, **options).stderr == b""
+
+    best = run.models["best"].absolute()
+    keras.saving.get_custom_objects().pop("my_parts>Scale")
+    del sys.modules["my_parts"]
+    sys.path.remove(str(folder))
+    monkeypatch.chdir(copy.parent)
+    unknown = "cannot be loaded as a Keras model: no class Scale of the module my_parts is "
+    for path, remedy in (
+        (best, "no module my_parts here or in PYTHONPATH (got 'my_parts:"),
+        (copy, "import that module first, or name the model's run"),
+    ):
+        with pytest.raises(ColorizeError) as caught:
+            keras_colorize.load(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: {unknown}")
+        assert remedy in message and "\n" not in message
 
 
 class TestMistakes:

@@ -248,10 +248,10 @@ class TestOverrides:
         path = write(SMALL.replace("epochs = 3", "epochs = 3\nseed = -1"))
         assert mistakes(path, "training.epochs=many", "nonsense", "data.sorce=x", "a.b=1") == [
             "--set nonsense: must be table.key=VALUE",
-            "--set data.sorce=x: data.sorce: no such key",
+            "--set data.sorce=x: data.sorce: no such key; did you mean source?",
             '--set training.epochs=many: training.epochs: should be a valid integer (got "many")',
-            "mine.toml:6: training.seed: should be greater than or equal to 0 (got -1)",
             "--set a.b=1: a: no such table",
+            "mine.toml:6: training.seed: should be greater than or equal to 0 (got -1)",
         ]
 
     def test_a_key_that_is_no_table(self, write):
@@ -330,12 +330,30 @@ keep_epochs = [
         sources = "'folder', 'cifar10', 'painted_scenes', 'given' or 'module:function'"
         assert mistakes(path) == [
             f'mine.toml:3: data.source: should be {sources} (got "pictures")',
-            "mine.toml:6: discriminator.normalisation: no such key",
+            "mine.toml:6: discriminator.normalisation: no such key; did you mean normalization?",
+            "mine.toml:8: nonsense: no such table",
             "mine.toml:11: training.epochs: is missing",
             "mine.toml:12: training.batch_size: should be greater than or equal to 1 (got 0)",
             "mine.toml:13: training.keep_epochs.1: should be greater than or equal to 1 (got 0)",
-            "mine.toml:8: nonsense: no such table",
         ]
+
+    @pytest.mark.parametrize(
+        ("override", "meant"),
+        [
+            ("optimizer.beta_1=0.9", "optimizers"),
+            ("data.pth=x", "path"),
+            ("generator.filter=8", "filters"),
+            ("discriminator.filter=8", "filters"),
+            ("training.epoch=8", "epochs"),
+        ],
+    )
+    def test_the_key_that_was_meant(self, write, override, meant):
+        (line,) = mistakes(write(SMALL), override)
+        assert line.endswith(f"; did you mean {meant}?")
+
+    def test_no_key_of_another_network_is_named(self, write):
+        (line,) = mistakes(write(SMALL), "generator.vividnes=1")
+        assert line.endswith("generator.vividnes: no such key")
 
     def test_missing_tables_have_no_line(self, write):
         assert mistakes(write("")) == [
@@ -459,6 +477,7 @@ keep_epochs = [
         message = str(caught.value)
         assert message.startswith("quikstart: no recipe of this name; the installed ones are ")
         assert all(name in message for name in recipe_paths())
+        assert message.endswith("; did you mean quickstart?")
         assert "\n" not in message
 
     def test_errors_are_expected_failures(self):

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keras_colorize.console import log
 from keras_colorize.data.painted_scenes import paint_scenes
 from keras_colorize.data.reading import Chunk, chunk_size, read_chunks
 from keras_colorize.errors import ColorizeError, shorten
-from keras_colorize.images import SUFFIXES, find_images, square_thumbnail
+from keras_colorize.images import find_images, readable_suffixes, square_thumbnail
 
 ReportProgress = Callable[[int, int], None]
 """Called with the number of images done and their total while many are read."""
@@ -139,7 +140,7 @@ class Folder:
         )
 
     def check(self, kept: Mapping[str, int], unreadable: Sequence[str], gray: int) -> None:
-        """Warns of files that were skipped.
+        """Warns of unreadable files that were skipped, and logs how many gray ones were.
 
         Args:
             kept: split -> number of images.
@@ -150,6 +151,8 @@ class Folder:
             ColorizeError: no image is left to train or to validate on.
         """
         _warn_of_unreadable(self.root, unreadable, stacklevel=4)
+        if gray:
+            log.info("%s: gray images skipped: %s", self.root, f"{gray:,}")
         for purpose, split in (("train", "train"), ("validate", "validation")):
             if not kept[split]:
                 raise ColorizeError(
@@ -375,11 +378,23 @@ def load_painted_scenes(
     return Splits(train, validation, test)
 
 
+def require_images(root: Path) -> None:
+    """Fails if a folder has no image; searches it only up to the first.
+
+    Raises:
+        ColorizeError: `root` is not a folder, or has no image.
+    """
+    suffixes = readable_suffixes()
+    files = (name for *_, names in os.walk(root) for name in names)
+    if not any(name.lower().endswith(suffixes) for name in files):
+        _names(root)  # It follows links, too.
+
+
 def _names(root: Path) -> list[str]:
     """The images under a folder, one or more: sorted paths relative to it, with `/` between."""
     names = find_images(root)
     if not names:
-        raise ColorizeError(f"{root}: no image in it ({' '.join(SUFFIXES)})")
+        raise ColorizeError(f"{root}: no image in it ({' '.join(readable_suffixes())})")
     return names
 
 

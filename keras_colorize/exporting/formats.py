@@ -18,10 +18,19 @@ _SUFFIXES = {"keras": ".keras", "onnx": ".onnx", "litert": ".tflite", "openvino"
 _PACKAGES = {"onnx": ("onnx", "tf2onnx"), "openvino": ("onnx", "tf2onnx", "openvino")}
 
 
+def check_format_name(format: str) -> None:
+    """Raises a ColorizeError unless there is such a format; it names that of a file's suffix."""
+    if format not in get_args(Format):
+        meant = {suffix[1:]: name for name, suffix in _SUFFIXES.items()}.get(format)
+        remedy = f"; did you mean {meant}?" if meant else ""
+        raise ColorizeError(
+            f"format: must be one of {', '.join(get_args(Format))} (got {format}){remedy}"
+        )
+
+
 def check_format(format: str, output: Path) -> None:
     """Raises a ColorizeError unless a model can be exported to this format and path."""
-    if format not in get_args(Format):
-        raise ColorizeError(f"format: must be one of {', '.join(get_args(Format))} (got {format})")
+    check_format_name(format)
     suffix = _SUFFIXES.get(format)
     if suffix and (output.suffix != suffix or output.is_dir()):
         raise ColorizeError(f"{output}: must be a file with the suffix {suffix} for {format}")

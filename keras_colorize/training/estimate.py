@@ -38,7 +38,8 @@ class Estimate:
         steps: an epoch.
         epochs: that are to do.
         step_seconds: a training step, the median of those that were timed.
-        seconds: all epochs, with validation and without reading the images.
+        seconds: all epochs, with validation; without the start of the process, reading the images
+            and tracing the first step.
         strategy: that it would train by. Memory and time are of one device in any case.
     """
 
@@ -70,6 +71,7 @@ class Estimate:
                 f"  steps:   {self.steps:,} an epoch, {steps:,} in {self.epochs:,} epochs",
                 f"  time:    {_duration(self.seconds / self.epochs)} an epoch, "
                 f"{_duration(self.seconds)} in all; {_duration(self.step_seconds)} a step",
+                "           without start, reading images and tracing the first step",
                 *(
                     [f"  measured on one device, not with the strategy {self.strategy}"]
                     if is_more

@@ -232,7 +232,8 @@ def test_unreadable_names_stay_on_one_line(tmp_path):
     assert r"line\nbreak.png" in message and f"{'x' * 80}..." in message and "\n" not in message
 
 
-def test_gray_images_are_skipped_for_training_and_kept_for_evaluating(tmp_path):
+def test_gray_images_are_skipped_for_training_and_kept_for_evaluating(tmp_path, caplog):
+    caplog.set_level("INFO", "keras_colorize")
     write_many(tmp_path, 40)
     write(tmp_path / "gray.png", gray_image())
     write(tmp_path / "gray mode.png", gray_image()[..., 0])
@@ -242,6 +243,7 @@ def test_gray_images_are_skipped_for_training_and_kept_for_evaluating(tmp_path):
     write(tmp_path / "seal.png", nearly)
     splits = load_folder(tmp_path, 32)
     assert splits.gray == 3
+    assert caplog.messages == [f"{tmp_path}: gray images skipped: 3"]
     assert "seal.png" in split_of(splits)
     assert len(split_of(splits)) == 41
     assert len(load_test_images(tmp_path, 32)) == 44
@@ -290,7 +292,7 @@ def test_a_folder_that_is_none_or_holds_no_image_is_an_error(tmp_path, load):
     with pytest.raises(ColorizeError, match=r"one\.png: not a folder"):
         load(write(tmp_path / "elsewhere/one.png"), 8)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ColorizeError, match=r"empty: no image in it \(\.jpg"):
+    with pytest.raises(ColorizeError, match=r"empty: no image in it \(\.jpg .*\.gif"):
         load(tmp_path / "empty", 8)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.jpg").write_text("no")

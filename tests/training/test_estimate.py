@@ -166,7 +166,9 @@ def test_of_a_run_that_is_there(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     found = keras_colorize.estimate(tmp_path / "tiny.toml", **common, epochs=3)
     assert found.epochs == 2
-    with pytest.raises(ColorizeError, match=r"runs/tiny: finished, with 1 epoch$"):
+    with pytest.raises(
+        ColorizeError, match=r"runs/tiny: finished, with 1 epoch; more epochs \(--epochs\)"
+    ):
         keras_colorize.estimate(tmp_path / "tiny.toml", **common, epochs=1)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
