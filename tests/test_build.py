@@ -238,7 +238,7 @@ def test_painted_scenes_have_default_counts():
     [
         ("cifar10_gan_spectral_norm", "float32"),
         ("paintings_gan_batch_norm", "mixed_bfloat16"),
-        ("paintings_gan_spectral_norm", "mixed_float16"),
+        pytest.param("paintings_gan_spectral_norm", "mixed_float16", marks=pytest.mark.slow),
     ],
 )
 def test_xla_makes_the_same_updates(name, precision):
