@@ -344,8 +344,12 @@ class Replicas:
         steps = len(data) // self.distribution.local
         # Else all workers would ask one another before each batch whether there is one.
         endless = data.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        # To fetch to devices TensorFlow puts another dataset on top, with autotuning: see `_ahead`.
+        fetch = bool(tf.config.list_logical_devices("GPU"))
         iterator = iter(
-            self.distribution.strategy.distribute_datasets_from_function(lambda _: endless)
+            self.distribution.strategy.distribute_datasets_from_function(
+                lambda _: endless, tf.distribute.InputOptions(experimental_fetch_to_device=fetch)
+            )
         )
         logs: dict[str, Any] = {}
         for first in range(0, steps, self.colorizer.steps_per_execution):
