@@ -434,7 +434,7 @@ def colorize_files(
             the suffix of an image is a folder, too. `-` is standard output. None: beside each
             source, which needs `suffix`. With `engine="ray"` also a URL.
         model: what `load` takes; by default the pretrained model.
-        files_from: a text file that names more inputs, one a line. One of these that is missing
+        files_from: a text file that names more inputs, one per line. One of these that is missing
             is a failed image, and the others are done.
         vividness: as for `colorize`.
         prediction_size: as for `colorize`.

@@ -242,7 +242,7 @@ def colorize(
     files_from: Annotated[
         Path | None,
         files_option(
-            metavar="FILE", help="Text file that names more images and folders, one a line."
+            metavar="FILE", help="Text file that names more images and folders, one per line."
         ),
     ] = None,
     output: Annotated[

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -162,13 +162,30 @@ class Folder:
                 )
 
 
-def load_folder(*arguments: Any, progress: ReportProgress | None = None, **options: Any) -> Splits:
-    """Reads the images of a folder tree.
+def load_folder(
+    path: Path | str,
+    image_size: int,
+    *,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    split_by: Literal["file", "folder"] = "file",
+    train_images: int | None = None,
+    validation_images: int | None = None,
+    test_images: int | None = None,
+    progress: ReportProgress | None = None,
+) -> Splits:
+    """Reads the images of a folder tree, as `fit` takes them as `data`.
 
     Args:
-        *arguments: as for `list_folder`.
+        path: the folder.
+        image_size: height and width of the result, in pixels.
+        validation_share: share of the images, 0..1.
+        test_share: share of the images, 0..1.
+        split_by: whether each file is hashed, or its folder.
+        train_images: at most so many; None for all.
+        validation_images: likewise.
+        test_images: likewise.
         progress: called now and then while reading.
-        **options: as for `list_folder`.
 
     Returns:
         The splits, each in the order of the hash, without gray images.
@@ -179,7 +196,16 @@ def load_folder(*arguments: Any, progress: ReportProgress | None = None, **optio
     Raises:
         ColorizeError: as `list_folder`, or no image is left to train or to validate on.
     """
-    folder = list_folder(*arguments, **options)
+    folder = list_folder(
+        path,
+        image_size,
+        validation_share=validation_share,
+        test_share=test_share,
+        split_by=split_by,
+        train_images=train_images,
+        validation_images=validation_images,
+        test_images=test_images,
+    )
     report = overall_progress(progress, folder.wanted)
     sets, unreadable, gray = {}, [], 0
     for split in SPLITS:

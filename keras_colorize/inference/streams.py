@@ -107,7 +107,7 @@ def spooled(inputs: Sequence[Path], output: str | Path | None) -> Iterator[Strea
 
 
 def read_list(path: Path) -> dict[str, str]:
-    """The names in a text file or pipe, one a line, and where they are, as "line 3 of list.txt".
+    """The names in a text file or pipe, one per line, and where they are, as "line 3 of list.txt".
 
     Spaces belong to names; empty lines are left out. A name that is there twice counts once.
 

@@ -99,12 +99,10 @@ def efficientnet_generator(
     )(probabilities)
     # Not even an idle layer where they are not set: runs of earlier versions resume.
     if vivid_regression:
-        shares = zip(
-            (faithful_ab, vivid_ab), (vivid_regression, 1.0 - vivid_regression), strict=True
-        )
-        vivid_ab = keras.layers.Add(dtype="float32", name="vivid_blend")(
-            [keras.layers.Rescaling(share, dtype="float32")(ab) for ab, share in shares]
-        )
+        regression = keras.layers.Rescaling(vivid_regression, dtype="float32")(faithful_ab)
+        classes = keras.layers.Rescaling(1.0 - vivid_regression, dtype="float32")(vivid_ab)
+        blend = keras.layers.Add(dtype="float32", name="vivid_blend")
+        vivid_ab = blend([regression, classes])
     if vivid_contrast != 1.0:
         contrast = ChromaContrast(
             vivid_contrast, vivid_pivot / AB_SCALE, dtype="float32", name="vivid_contrast"
