@@ -9,17 +9,18 @@ from keras_colorize.models.efficientnet.generator import Heads
 from keras_colorize.models.predict import both_ends, set_vividness, vividness
 from keras_colorize.models.transfer import copy_weights
 
+SETTINGS = {
+    "encoder_weights": "none",
+    "decoder_filters": (8, 8, 8, 8),
+    "temperature": 0.5,
+    "vivid_chroma": 1.25,
+}
+
 
 @pytest.fixture(scope="module")
 def generator() -> keras.Model:
     """Random weights, and heads that give colors."""
-    model = efficientnet_generator(
-        encoder_weights="none",
-        decoder_filters=(8, 8, 8, 8),
-        temperature=0.5,
-        vivid_chroma=1.25,
-        vividness=0.25,
-    )
+    model = efficientnet_generator(**SETTINGS, vividness=0.25)
     random = np.random.default_rng(0)
     for name in ("faithful_ab", "class_logits"):
         kernel = model.get_layer(name).kernel
@@ -60,10 +61,7 @@ def test_ends_are_the_regression_and_the_annealed_mean(generator, lightness) -> 
 
 def test_vivid_colors_take_from_the_regression_and_gain_contrast(generator, lightness) -> None:
     model = efficientnet_generator(
-        encoder_weights="none",
-        decoder_filters=(8, 8, 8, 8),
-        temperature=0.5,
-        vivid_chroma=1.25,
+        **SETTINGS,
         vivid_regression=0.25,
         vivid_contrast=1.5,
         vivid_pivot=8.0,
