@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -174,6 +175,35 @@ def half_with_end(data: bytes) -> bytes:
     return data[: len(data) // 2] + data[-2:]
 
 
+def hide_in_jpeg(encode, marker: bytes) -> bytes:
+    """A large JPEG after a marker without a length.
+
+    Who takes its first bytes for a length skips it, and finds the small JPEG behind it.
+    """
+    large = encode(np.zeros((200, 300), "u1"), "JPEG")[2:]
+    small = encode(np.zeros((8, 8), "u1"), "JPEG")[2:]
+    return b"\xff\xd8\xff" + marker + large.ljust(int.from_bytes(large[:2]), b"\0") + small
+
+
+def hide_in_png(encode) -> bytes:
+    """A large PNG with another chunk before its header, which looks like that of a small one."""
+    large = encode(np.zeros((200, 300), "u1"), "PNG")
+    chunk = b"aaAa" + struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    crc = struct.pack(">I", zlib.crc32(chunk))
+    return large[:8] + struct.pack(">I", 13) + chunk + crc + large[8:]
+
+
+HUGE = 60_000, 60_000
+
+
+def swap_size(data: bytes, form: str) -> bytes:
+    """A file of IMAGE that claims to be huge."""
+    size = IMAGE.size[::-1] if data.startswith(b"\xff") else IMAGE.size
+    claimed = data.replace(struct.pack(form, *size), struct.pack(form, *HUGE))
+    assert claimed != data
+    return claimed
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -203,6 +233,16 @@ def half_with_end(data: bytes) -> bytes:
             "has a side of more than 65,535",
         ),
         (lambda encode: b"\x89PNG\r\n\x1a\n" + bytes(30), "is damaged: its size is 0"),
+        # Told from the header, since there is no more than that.
+        (lambda encode: swap_size(encode(IMAGE, "PNG")[:33], ">II"), "has 3600 megapixels"),
+        (lambda encode: swap_size(encode(IMAGE, "JPEG"), ">HH"), "has 3600 megapixels"),
+        (lambda encode: swap_size(encode(PALETTE, "GIF"), "<HH"), "has 3600 megapixels"),
+        (lambda encode: bmp(24, np.zeros(1), HUGE), "has 3600 megapixels"),
+        # Where the decoder would find another size than the header that is looked at.
+        (lambda encode: hide_in_jpeg(encode, b"\x00"), "is a damaged JPEG: its header"),
+        (lambda encode: hide_in_jpeg(encode, b"\x01"), "is a damaged JPEG: its header"),
+        (lambda encode: hide_in_jpeg(encode, b"\xd0"), "is a damaged JPEG: its header"),
+        (hide_in_png, "is a damaged PNG: its header is not first"),
     ],
 )
 def test_errors_name_the_image_and_the_reason(decode, encode, make, message: str) -> None:

@@ -62,8 +62,10 @@ def _read_header(data: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_frame = tf.reduce_any(tf.equal(marker, _START_OF_FRAME))
         is_exif = tf.equal(marker, _APP1) & tf.reduce_all(tf.equal(segment[4:], _EXIF))
         following = tf.where(tf.equal(marker, _FILL), at + 1, at + 2 + length)
+        # The decoder does not skip a length after other markers: it would find another size.
+        has_length = (marker >= 0xC0) & ((marker < 0xD0) | (marker > 0xD9))
         return [
-            tf.where(tf.equal(segment[0], 0xFF), following, end),
+            tf.where(tf.equal(segment[0], 0xFF) & has_length, following, end),
             tf.where(is_frame, 256 * segment[5] + segment[6], height),
             tf.where(is_frame, 256 * segment[7] + segment[8], width),
             tf.where(is_exif & tf.equal(exif, 0), at + 10, exif),
