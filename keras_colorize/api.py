@@ -561,6 +561,7 @@ def export(
     source = resolve(model)
     if source.is_saved_model:
         raise ColorizeError(f"{model}: is a SavedModel already; export a run or a .keras file")
+    log.info("loading %s", source.name)
     generator = source.load()
     if format != "saved_model":
         return write_format(generator, Path(output), format)

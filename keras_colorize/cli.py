@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
 from keras_colorize import __version__
-from keras_colorize.console import Commands, counted, progress_bar
+from keras_colorize.console import Commands, counted, printed_log, progress_bar
 from keras_colorize.errors import ColorizeError
 from keras_colorize.exporting.formats import Format, check_format_name
 
@@ -52,6 +53,7 @@ DataOption = Annotated[
         "the test images of the runs.",
     ),
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show only the result and errors.")]
 SizeOption = Annotated[
     int | None,
     typer.Option(min=1, help="Evaluate at this size; by default the largest of the models'."),
@@ -69,6 +71,11 @@ running_option = functools.partial(typer.Option, rich_help_panel="Running")
 def _example(arguments: str) -> str:
     """How a help ends."""
     return f"Example: {NAME} {arguments}"
+
+
+def _steps(quiet: bool) -> AbstractContextManager[None]:
+    """Prints the log on stderr, beside a result on stdout; nothing if `quiet`."""
+    return nullcontext() if quiet else printed_log(sys.stderr)
 
 
 def main() -> None:
@@ -427,12 +434,15 @@ def export(
         float | None,
         typer.Option(min=0.001, help="The server refuses larger images; 64 by default."),
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Write a SavedModel for TF Serving, or a file of another format."""
     from keras_colorize import api
 
     checked = cast(Format, format)
-    typer.echo(api.export(model, output, format=checked, max_megapixels=max_megapixels))
+    with _steps(quiet):
+        written = api.export(model, output, format=checked, max_megapixels=max_megapixels)
+    typer.echo(written)
 
 
 @app.command()
@@ -502,6 +512,7 @@ def request(
         float, typer.Option(min=0.001, help="Seconds to wait, with repetitions.")
     ] = 60.0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Colorize an image on a server that runs an exported model."""
     from keras_colorize.files import whole_file
@@ -512,7 +523,8 @@ def request(
     if output.exists() and not force:
         raise ColorizeError(f"{output}: is there already; --force overwrites it")
     client = Client(url, model=model, timeout=timeout)
-    colorized = client.colorize(image.read_bytes(), vividness)
+    with _steps(quiet):
+        colorized = client.colorize(image.read_bytes(), vividness)
     with whole_file(output) as beside:
         beside.write_bytes(colorized)
     typer.echo(output)
@@ -593,7 +605,6 @@ def validate(
 def cache(recipe: RecipeArgument, overrides: SetOption = None) -> None:
     """Read a folder's images and keep their Lab on disk, where fit finds it."""
     from keras_colorize import api
-    from keras_colorize.console import printed_log
 
     with printed_log():
         typer.echo(api.cache_images(recipe, overrides or [], progress=progress_bar()))

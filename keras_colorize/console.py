@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperCommand
@@ -83,18 +83,26 @@ log = logging.getLogger("keras_colorize")
 class _Printing(logging.Handler):
     """Prints messages as they are."""
 
+    def __init__(self, file: TextIO | None) -> None:
+        super().__init__()
+        self._file = file
+
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one."""
-        print(self.format(record))
+        print(self.format(record), file=self._file)
 
 
 @contextmanager
-def printed_log() -> Iterator[None]:
-    """Prints the log, unless the program has configured logging and gets it anyway."""
+def printed_log(file: TextIO | None = None) -> Iterator[None]:
+    """Prints the log, unless the program has configured logging and gets it anyway.
+
+    Args:
+        file: to print to; by default standard output.
+    """
     if log.hasHandlers():
         yield
         return
-    handler, level = _Printing(), log.level
+    handler, level = _Printing(file), log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -357,6 +358,31 @@ def test_a_dry_run_leaves_nothing(call, tmp_path):
     assert re.fullmatch(r"  time:    \S+ \S+ an epoch, \S+ \S+ in all; \S+ s a step", lines[4])
     assert lines[5] == "           without start, reading images and tracing the first step"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_says_that_it_tries_again(call, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1/models/m"
+        command = ("request", url, "a.png", "-o", "b.png", "--timeout", "5")
+        reason = f"{url}: no connection (Connection refused)"
+        assert call(*command) == (1, "", f"{reason}; trying again\nkeras-colorize: {reason}\n")
+        assert call(*command, "--quiet") == (1, "", f"keras-colorize: {reason}\n")
+
+
+@pytest.mark.parametrize("models", [[], ["--models", "nowhere"]])
+def test_demo_checks_port_and_models_before_it_loads_gradio(call, models):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = "0" if models else str(other.getsockname()[1])
+        code, output, log = call("demo", "--port", port, *models, python=["-X", "importtime"])
+    assert (code, output) == (1, "")
+    message = "nowhere: no model" if models else f"127.0.0.1:{port}: cannot listen here"
+    assert f"keras-colorize: {message}" in log
+    imported = {line.rpartition("|")[2].strip() for line in log.splitlines()}
+    assert not imported & {"gradio", "tensorflow"}
+    if not models:
+        assert "numpy" not in imported
 
 
 def test_termination_leaves_whole_files_only(tmp_path):

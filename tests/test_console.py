@@ -1,4 +1,5 @@
 import logging
+import sys
 
 from keras_colorize.console import log, printed_log
 
@@ -17,6 +18,13 @@ def test_the_log_is_printed(monkeypatch, capsys):
         log.debug("no news")
     log.info("after")
     assert capsys.readouterr() == ("3 images\n", "")
+
+
+def test_it_is_printed_beside_a_result(monkeypatch, capsys):
+    without_logging(monkeypatch)
+    with printed_log(sys.stderr):
+        log.info("on the way")
+    assert capsys.readouterr() == ("", "on the way\n")
 
 
 def test_a_program_that_has_configured_logging_gets_it_instead(monkeypatch, capsys, tmp_path):

@@ -1,6 +1,9 @@
 """A web page that colorizes images. Loads no TensorFlow for models that need none."""
 
+import errno
 import importlib.util
+import os
+import socket
 from collections.abc import Sequence
 
 from keras_colorize.errors import ColorizeError
@@ -21,6 +24,21 @@ def serve(models: Sequence[str], host: str, port: int, max_megabytes: int) -> No
     """
     if importlib.util.find_spec("gradio") is None:
         raise ColorizeError("demo: needs pip install 'keras-colorize[demo]'")
-    from keras_colorize.demo import page
+    with _listen(host, port) as listener:  # First: Gradio takes seconds to load.
+        from keras_colorize.demo.results import offered_models
 
-    page.serve(models, host, port, max_megabytes)
+        offered = offered_models(models)
+        from keras_colorize.demo import page
+
+        page.serve(offered, listener, max_megabytes)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError) as error:
+        code = getattr(error, "errno", None)
+        reason = os.strerror(code) if code and code > 0 else error.args[-1]
+        hint = "; choose another --port, 0 for any" if code == errno.EADDRINUSE else ""
+        raise ColorizeError(f"{host}:{port}: cannot listen here ({reason}){hint}") from error

@@ -1,11 +1,10 @@
 """The page, in Gradio, and the server that it needs."""
 
-import errno
 import html
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,10 @@ import fastapi
 import gradio as gr
 import uvicorn
 
-from keras_colorize.demo.results import Results, offered_models, paint_examples
+from keras_colorize.demo.results import Results, paint_examples
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import temporary_folder
+from keras_colorize.generators import Generator
 
 _log = logging.getLogger("keras_colorize")
 
@@ -66,11 +66,15 @@ _DOWNLOAD = """(file) => {
 }"""
 
 
-def serve(models: Sequence[str], host: str, port: int, max_megabytes: int) -> None:
-    """As `keras_colorize.demo.serve`, where Gradio is installed."""
-    offered = offered_models(models)
-    listener = _listen(host, port)
-    with listener, temporary_folder() as folder:
+def serve(offered: Mapping[str, Generator], listener: socket.socket, max_megabytes: int) -> None:
+    """Serves the page until the process is interrupted.
+
+    Args:
+        offered: name -> model, to choose from, the first by default.
+        listener: a socket that listens already.
+        max_megabytes: of an upload.
+    """
+    with temporary_folder() as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         results = Results(offered, Path(folder, "results"))
         app = _app(build(results, paint_examples(Path(folder))), max_megabytes)
@@ -81,17 +85,6 @@ def serve(models: Sequence[str], host: str, port: int, max_megabytes: int) -> No
             # Open pages keep a connection.
             config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
             uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError) as error:
-        code = getattr(error, "errno", None)
-        reason = os.strerror(code) if code and code > 0 else error.args[-1]
-        hint = "; choose another --port, 0 for any" if code == errno.EADDRINUSE else ""
-        raise ColorizeError(f"{host}:{port}: cannot listen here ({reason}){hint}") from error
 
 
 def _app(page: gr.Blocks, max_megabytes: int) -> fastapi.FastAPI:

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import whole_file
 
@@ -49,6 +50,7 @@ def write_format(generator: "keras.Model", output: Path, format: Format) -> Path
     Returns:
         The file.
     """
+    log.info("converting to %s and writing", format)
     match format:
         case "onnx":
             from keras_colorize.exporting.onnx import export_onnx

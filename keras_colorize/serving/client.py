@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError
 
 TIMEOUT = 60.0
@@ -19,13 +20,14 @@ class Client:
     """Colorizes images on a server that runs an exported model.
 
     A server that is not reachable or overloaded (no connection, HTTP 503, gRPC UNAVAILABLE) is
-    tried again, with growing pauses, up to five times.
+    tried again, with growing pauses, up to five times in all; the log `keras_colorize` says why.
 
     Args:
         url: REST: `http://HOST:8501/v1/models/NAME`, https too, `/versions/3` may follow;
             gRPC: `grpc://HOST:8500`, or `grpcs://` for TLS.
         model: the model's name, for gRPC alone.
-        timeout: seconds for a call, pauses included.
+        timeout: seconds for a call, pauses included; over REST, an answer that has begun may take
+            longer.
 
     Raises:
         ColorizeError: for another URL, or if the package that it takes is not installed.
@@ -88,6 +90,7 @@ class Client:
         if vividness is not None and len(vividness) != len(images):
             raise ColorizeError(f"vividness: {len(vividness)} values for {len(images)} images")
         end = time.monotonic() + self.timeout
+        reason = ""
         for pause in _PAUSES:
             try:
                 left = max(end - time.monotonic(), 0.001)
@@ -96,6 +99,9 @@ class Client:
             except _UnavailableError as error:
                 if pause is None or time.monotonic() + pause >= end:
                     raise ColorizeError(f"{self.url}: {error}") from None
+                if str(error) != reason:  # Said once, not before every try.
+                    reason = str(error)
+                    log.info("%s: %s; trying again", self.url, reason)
                 time.sleep(pause)
             except _ServerError as error:
                 raise ColorizeError(f"{self.url}: {error}") from None

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_colorize.errors import ColorizeError, first_line
+from keras_colorize.console import log
 from keras_colorize.models.predict import (
     blend_ends,
     both_ends,
@@ -67,8 +68,10 @@ def export_saved_model(
     max_pixels = max(round(max_megapixels * 1e6), 1)
     archive = _archive(generator, max_pixels)
     beside = folder / f".incomplete-{os.getpid()}"
+    log.info("tracing the signatures")
     try:
         archive.write_out(beside, verbose=False)
+    log.info("writing the SavedModel")
         size = generator.input_shape[1] or PREDICTION_SIZE
         write_warmup_requests(beside, size, max_pixels, has_vividness(generator))
         for name, text in (texts or {}).items():

@@ -55,10 +55,14 @@ def test_colorizes(client: Client, server: StandIn, images, encode) -> None:
     assert client.colorize_batch([]) == []
 
 
-def test_a_server_that_is_not_ready_is_asked_again(client: Client, server: StandIn, encode) -> None:
+def test_a_server_that_is_not_ready_is_asked_again(
+    client: Client, server: StandIn, encode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "keras_colorize")
     server.unavailable, server.requests = 2, 0
     assert client.colorize(encode(np.zeros((8, 8), "u1"), "PNG")).startswith(b"\x89PNG")
     assert server.requests == 3
+    assert caplog.messages == [f"{client.url}: model is loading; trying again"]
 
 
 def test_the_servers_message_is_one_line(client: Client, encode) -> None:
@@ -143,6 +147,11 @@ def test_the_command(server: StandIn, encode, tmp_path: Path, monkeypatch, capsy
     assert call(url, "in.png", "-o", "out.png", "--vividness", "1") == (0, "out.png\n", "")
     with Image.open("out.png") as colorized:
         assert colorized.size == (12, 9)
+    over_rpc = f"grpc://127.0.0.1:{server.grpc_port}"
+    arguments = ("--model", "tiny", "--vividness", "1")
+    assert call(over_rpc, "in.png", "-o", "other.png", *arguments) == (0, "other.png\n", "")
+    assert Path("other.png").read_bytes() == Path("out.png").read_bytes()
+    Path("other.png").unlink()
     code, output, errors = call(url, "in.png", "-o", "out.png")
     assert (code, output) == (1, "") and "out.png: is there already; --force" in errors
     code, output, errors = call(url, "bad.png", "-o", "new.png")
@@ -155,14 +164,23 @@ def test_the_command(server: StandIn, encode, tmp_path: Path, monkeypatch, capsy
 @pytest.mark.skipif(
     not all(map(shutil.which, ("bash", "curl", "jq"))), reason="bash, curl or jq is not on PATH"
 )
-def test_the_curl_line_of_the_documentation(server: StandIn, images, encode, tmp_path) -> None:
+@pytest.mark.parametrize("vividness", [None, 0.8])
+def test_the_curl_line_of_the_documentation(
+    server: StandIn, images, encode, tmp_path, vividness: float | None
+) -> None:
     document = Path(__file__).parents[2] / "docs" / "serving.md"
     (line,) = re.findall(r"```\n(echo .*?)```", document.read_text(), re.DOTALL)
     line = line.replace("localhost:8501", f"127.0.0.1:{server.rest_port}").replace("mine", "tiny")
-    (tmp_path / "old.jpg").write_bytes(encode(images[0], "JPEG"))
+    if vividness is not None:  # As the sentence below the line says.
+        line = line.replace('{"inputs": {', '{"signature_name": "colorize", "inputs": {')
+        line = line.replace("]}}'", f'], "vividness": {vividness}}}}}\'')
+    jpeg = encode(images[0], "JPEG")
+    (tmp_path / "old.jpg").write_bytes(jpeg)
     subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, check=True)
     with Image.open(tmp_path / "new.png") as colorized:
         assert (colorized.format, colorized.size) == ("PNG", images[0].shape[1::-1])
+    client = Client(f"http://127.0.0.1:{server.rest_port}/v1/models/tiny")
+    assert client.colorize(jpeg, vividness) == (tmp_path / "new.png").read_bytes()
 
 
 @pytest.mark.skipif(
