@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_colorize.errors import ColorizeError, first_line
 from keras_colorize.console import log
+from keras_colorize.errors import ColorizeError, first_line
 from keras_colorize.models.predict import (
     blend_ends,
     both_ends,
@@ -46,7 +47,8 @@ def export_saved_model(
     And for a generator with vividness:
         colorize: `image_bytes`, and `vividness`, float32 (N,) or (), 0..1 -> `colorized_bytes`.
         predict_both_ends: `lightness` -> `ends`, float32 (N, H/4, W/4, 4): faithful and vivid
-            ab, which vividness blends; and `vividness`, the share of the other signatures.
+            ab, which vividness blends; and `vividness`, float32 (N,), the share of the other
+            signatures.
 
     Args:
         generator: `lightness` -> `ab`.
@@ -66,12 +68,12 @@ def export_saved_model(
         raise ColorizeError(f"max megapixels: must be above 0 (got {max_megapixels:g})")
     folder.mkdir(parents=True, exist_ok=True)
     max_pixels = max(round(max_megapixels * 1e6), 1)
+    log.info("tracing the signatures")
     archive = _archive(generator, max_pixels)
     beside = folder / f".incomplete-{os.getpid()}"
-    log.info("tracing the signatures")
+    log.info("writing the SavedModel")
     try:
         archive.write_out(beside, verbose=False)
-    log.info("writing the SavedModel")
         size = generator.input_shape[1] or PREDICTION_SIZE
         write_warmup_requests(beside, size, max_pixels, has_vividness(generator))
         for name, text in (texts or {}).items():
@@ -115,7 +117,9 @@ def _archive(generator: keras.Model, max_pixels: int) -> keras.export.ExportArch
         return {"ab": _predict(generator, lightness)}
 
     def predict_both_ends(lightness: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"ends": _predict(ends, lightness), "vividness": tf.constant(own_vividness)}
+        # Once for each image: TF Serving's batching splits every output by its first axis.
+        own = tf.fill(tf.shape(lightness)[:1], own_vividness)
+        return {"ends": _predict(ends, lightness), "vividness": own}
 
     images = tf.TensorSpec((None,), tf.string, "image_bytes")
     lightness = tf.TensorSpec((None, *generator.input_shape[1:3], 1), tf.float32, "lightness")
@@ -171,7 +175,8 @@ def load_predict_ab(version: Path) -> keras.Model:
     side = 2 * MULTIPLE
     probe = signatures["predict_both_ends"](lightness=tf.zeros((1, side, side, 1)))
     stride = side // probe["ends"].shape[1]
-    ab = blend_ends(layer(lightness)["ends"], float(probe["vividness"]), stride)
+    own = np.ravel(probe["vividness"])[0]  # Of any shape: earlier exports gave a scalar.
+    ab = blend_ends(layer(lightness)["ends"], float(own), stride)
     return keras.Model(lightness, ab, name=name)
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 import keras_colorize
-from keras_colorize import cards, pretrained
+from keras_colorize import cards, cli, pretrained
 from keras_colorize.color import normalize, render
+from keras_colorize.console import log
 from keras_colorize.generators import resolve
 from keras_colorize.models import unet_generator
 from keras_colorize.models.predict import both_ends, vividness
@@ -188,6 +189,29 @@ def test_orientation_and_alpha_are_served(signatures, images, encode) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(kept)))[..., 3], alpha)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_tiny_and_narrow_images_are_served(signatures, encode, form: str) -> None:
+    shapes = [(1, 1), (1, 90), (90, 1), (5, 7), (31, 33)]
+    random = np.random.default_rng(0)
+    encoded = [encode(random.integers(0, 256, shape, np.uint8), form) for shape in shapes]
+    served = signatures["serving_default"](image_bytes=tf.constant(encoded))["colorized_bytes"]
+    sizes = [Image.open(io.BytesIO(png)).size for png in served.numpy()]
+    assert sizes == [shape[::-1] for shape in shapes]
+
+
+def test_every_output_has_an_entry_for_each_image(signatures, encode) -> None:
+    """TF Serving's batching needs it, for warm-up requests too: it splits outputs by it."""
+    inputs = {
+        "image_bytes": tf.constant([encode(np.zeros((8, 8), "u1"), "PNG")] * 2),
+        "vividness": tf.constant([0.0, 1.0]),
+        "lightness": tf.zeros((2, 32, 32, 1)),
+    }
+    for signature in signatures.values():
+        names = signature.structured_input_signature[1]
+        for output in signature(**{name: inputs[name] for name in names}).values():
+            assert output.shape[:1] == [2]
+
+
 def test_strips_join(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of a few rows give what one strip gives, but for rounding."""
     ab = tf.constant(np.random.default_rng(0).uniform(-0.4, 0.4, (1, 32, 64, 2)), tf.float32)
@@ -270,6 +294,44 @@ def test_saved_models_of_earlier_versions_load(generator: keras.Model, tmp_path:
     expected = generator(lightness, training=False)
     loaded = keras_colorize.load(tmp_path)
     np.testing.assert_allclose(loaded(lightness), expected, atol=1e-5)
+
+
+def test_vividness_of_earlier_versions_is_a_scalar(tmp_path: Path) -> None:
+    lightness = keras.Input((None, None, 1))
+    ends = keras.Model(lightness, keras.layers.Conv2D(4, 4, strides=4)(lightness))
+    spec = [tf.TensorSpec((None, None, None, 1), tf.float32, "lightness")]
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("predict_ab", lambda lightness: {"ab": ends(lightness)[..., :2]}, spec)
+    archive.add_endpoint(
+        "predict_both_ends",
+        lambda lightness: {"ends": ends(lightness), "vividness": tf.constant(0.25)},
+        spec,
+    )
+    archive.write_out(tmp_path / "1", verbose=False)
+    assert vividness(keras_colorize.load(tmp_path)) == 0.25
+
+
+def test_an_export_says_what_it_does(
+    generator: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    # As in a program that has not configured logging.
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.chdir(tmp_path)
+    generator.save("model.keras")
+
+    def export(*arguments: str) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", [cli.NAME, "export", "model.keras", "-o", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        return capsys.readouterr()
+
+    steps = "loading model\ntracing the signatures\nwriting the SavedModel\n"
+    assert export("served") == ("served/1\n", steps)
+    steps = "loading model\nconverting to keras and writing\n"
+    assert export("plain.keras", "--format=keras") == ("plain.keras\n", steps)
+    assert export("plain.keras", "--format=keras", "--quiet") == ("plain.keras\n", "")
 
 
 def test_a_saved_model_keeps_its_vividness(vivid: tuple[keras.Model, Path]) -> None:
