@@ -48,7 +48,7 @@ footer { display: none !important; }
 #header, #header .html-container, #message .html-container { padding: 0; }
 #header h1 { font-size: 1.5rem; font-weight: 600; margin: 0.5rem 0 0.25rem; }
 #header p { margin: 0 0 0.5rem; opacity: 0.75; }
-#message { color: var(--error-text-color); }
+#message p { color: var(--error-text-color); }
 #image .download, #comparison button[disabled], #vividness .reset-button { display: none; }
 #image .icon-button-wrapper { top: 0; right: 0; height: 100%; border: none; }
 #comparison .limit_height img { max-height: max(240px, 100vh - 340px) !important; }

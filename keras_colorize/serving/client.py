@@ -238,6 +238,14 @@ def _cause(error: BaseException) -> str:
 
 
 def _one_line(message: str) -> str:
-    """A server's message without the names of the graph's nodes."""
-    message = re.sub(r"\{\{function_node [^}]*\}\}|\[\[.*?\]\]", " ", message, flags=re.DOTALL)
-    return " ".join(message.split())
+    """A server's message without the graph's nodes; of a failed check only what it says."""
+    message = re.sub(_NODES, " ", message, flags=re.DOTALL)
+    message = " ".join(message.split())
+    if found := re.search(_ASSERTION, message):
+        message = found[1].strip()[1:-1].replace("] [", " ")
+    return message
+
+
+_NODES = r"\{\{function_node [^}]*\}\}|\[\[.*?\]\]|\[Op:[^\]]*\]"
+# Its parts are in brackets, as in "assertion failed: [image_bytes[2]: is damaged]".
+_ASSERTION = r"assertion failed: ((?:\[(?:[^][]|\[[^][]*\])*\] ?)+)"

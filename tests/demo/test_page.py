@@ -193,6 +193,8 @@ def test_a_broken_file_has_a_message_and_the_next_one_works(
     upload(page, broken)
     message = page.get_by_role("alert")
     expect(message).to_have_text(re.compile(r"^broken .*\.png: cannot be read \(truncated\)$"))
+    body = page.evaluate("getComputedStyle(document.body).color")
+    expect(message).not_to_have_css("color", body)
     expect(page.locator("#comparison")).to_have_count(0)
     page.get_by_label("Clear").click()
     expect(message).to_have_count(0)
