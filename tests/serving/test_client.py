@@ -30,8 +30,8 @@ def server(signatures: dict) -> Iterator[StandIn]:
 @pytest.fixture(params=["rest", "grpc"])
 def client(request: pytest.FixtureRequest, server: StandIn) -> Client:
     if request.param == "grpc":
-        return Client(f"grpc://127.0.0.1:{server.grpc_port}", model="tiny", timeout=30)
-    return Client(f"http://127.0.0.1:{server.rest_port}/v1/models/tiny", timeout=30)
+        return Client(f"grpc://127.0.0.1:{server.grpc_port}", model="tiny", timeout=300)
+    return Client(f"http://127.0.0.1:{server.rest_port}/v1/models/tiny", timeout=300)
 
 
 def test_importing_it_loads_no_tensorflow() -> None:
