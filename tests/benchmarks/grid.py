@@ -2,7 +2,7 @@
 
 Colorizes all images of a folder, ranks them by CIEDE2000, and tiles those of the percentiles 5,
 20, 35, 50, 65, 80 and 95: the original, gray, and what the model makes of it at vividness 0, its
-own, and 1.
+own, and 1. Images of `--add` follow.
 """
 
 import os
@@ -21,6 +21,7 @@ def main() -> None:
     parser = argument_parser("tests.benchmarks.grid", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", help="by default the pretrained one")
+    parser.add_argument("--add", type=Path, nargs="*", default=[], help="images to show at the end")
     parser.add_argument("--side", type=int, default=176, help="of the tiles, in pixels")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -48,11 +49,14 @@ def main() -> None:
         ]
         errors.append(float(np.mean(ciede2000(*labs))))
     order = np.argsort(errors)
-    columns = []
+    shown = []
     for percent in PERCENTILES:
         index = order[round(percent / 100 * (len(order) - 1))]
         print(f"{percent:>3}  {errors[index]:6.2f}  {names[index]}")
-        rgb = square_thumbnail(read_rgb(arguments.folder / names[index]), arguments.side)
+        shown.append(arguments.folder / names[index])
+    columns = []
+    for path in [*shown, *arguments.add]:
+        rgb = square_thumbnail(read_rgb(path), arguments.side)
         gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
         gray[..., 1:] = 128
         vivid = [

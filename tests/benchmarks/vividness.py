@@ -116,6 +116,7 @@ def _draw(table: Mapping[str, list[tuple[float, float]]], path: Path) -> None:
     axes.axvline(1.0, color="gray", linewidth=1)
     axes.set_xlabel("colorfulness / the originals'")
     axes.set_ylabel("CIEDE2000 / gray's")
+    axes.margins(y=0.1)
     axes.legend()
     figure.savefig(path)
 
