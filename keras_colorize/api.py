@@ -24,11 +24,11 @@ from keras_colorize.generators import (
     unique_names,
 )
 from keras_colorize.prediction_size import PREDICTION_SIZE
-from keras_colorize.recipe import Recipe, RecipeError, load_recipe
+from keras_colorize.recipe import RECIPE_NAME, Recipe, RecipeError, load_recipe
 from keras_colorize.startup import load_tensorflow
 from keras_colorize.tables import Data
 from keras_colorize.training.cluster import find_cluster
-from keras_colorize.training.run import RECIPE_NAME, Run, run_of_a_worker
+from keras_colorize.training.run import Run, run_of_a_worker
 
 if TYPE_CHECKING:
     import keras
@@ -467,15 +467,15 @@ def colorize_files(
             there already; for a missing or unfit model; if the disk is full, or Ray's workers
             cannot start.
     """
-    from keras_colorize.inference.addresses import place
     from keras_colorize.inference.plan import Summary, plan
     from keras_colorize.inference.results import Report, Result
     from keras_colorize.inference.single import Options, parse_color
     from keras_colorize.inference.streams import has_streams, read_list, spooled
+    from keras_colorize.inference.urls import place
 
     given = _listed(inputs)
     for path in given:
-        if not isinstance(path, str) and not hasattr(path, "parts"):  # As that of an address has.
+        if not isinstance(path, str) and not hasattr(path, "parts"):  # As that of a URL has.
             raise ColorizeError(f"inputs: must be paths (got {type(path).__name__})")
     names = {} if files_from is None else read_list(Path(files_from))
     if files_from is not None and not given and not names:
@@ -661,12 +661,12 @@ def _check_engine(
     places: Sequence[str | Path | None],
 ) -> None:
     """Raises a ColorizeError unless an engine of `colorize_files` supports these arguments."""
-    from keras_colorize.inference.addresses import is_address
+    from keras_colorize.inference.urls import is_url
 
     if engine not in ("local", "ray"):
         raise ColorizeError(f"engine: must be local or ray (got {engine})")
     if engine == "local":
-        if url := next(filter(is_address, places), None):
+        if url := next(filter(is_url, places), None):
             raise ColorizeError(f"{url}: files at URLs need --engine ray")
         if workers is not None:
             raise ColorizeError("workers: are for --engine ray")

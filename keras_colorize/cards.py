@@ -8,7 +8,8 @@ from keras_colorize import hub, pretrained
 from keras_colorize.errors import ColorizeError
 from keras_colorize.evaluation.report import METRICS_NAME, markdown_table
 from keras_colorize.generators import Generator
-from keras_colorize.training.run import RECIPE_NAME, Run
+from keras_colorize.recipe import RECIPE_NAME
+from keras_colorize.training.run import Run
 
 
 def card(source: Generator, report: Path | None = None) -> str:
@@ -53,7 +54,7 @@ def recipe_text(source: Generator, *, public: bool = False) -> dict[str, str]:
     local = {"path": None, "cache": None, "memory_gib": None}
     tables: dict[str, Any] = {"data": recipe.data.model_copy(update=local)}
     weights = recipe.training.initial_weights
-    if weights and not hub.is_address(weights) and weights not in pretrained.MODELS:
+    if weights and not hub.is_url(weights) and weights not in pretrained.MODELS:
         tables["training"] = recipe.training.model_copy(update={"initial_weights": None})
     return {RECIPE_NAME: recipe.model_copy(update=tables).to_toml()}
 

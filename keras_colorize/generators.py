@@ -152,7 +152,7 @@ def resolve(model: "Model | None") -> Generator:
         network = cast("keras.Model", model)
         return Generator(network.name, model=network)
     path = Path(name)
-    if hub.is_address(name):
+    if hub.is_url(name):
         return Generator("/".join(path.parts[1:]), hub.download(name))
     if not path.exists() and path.parent == Path():
         if path.name in pretrained.MODELS:

@@ -11,28 +11,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError, shorten
+from keras_colorize.recipe import RECIPE_NAME
 
 # As a path, too, which has one slash left.
-_ADDRESS = re.compile(r"hf:/{1,2}(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?")
+_URL = re.compile(r"hf:/{1,2}(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>[^/@]+))?")
 
-FILES = ["config.json", "metadata.json", "model.weights.h5", "recipe.toml", "README.md"]
+FILES = ["config.json", "metadata.json", "model.weights.h5", RECIPE_NAME, "README.md"]
 """What a repository has, and what is downloaded of it."""
 
 TAGS = ("keras-colorize", "image-colorization")
 
 
-def is_address(model: str | Path) -> bool:
+def is_url(model: str | Path) -> bool:
     """Whether a MODEL argument is meant to be a model on the Hub."""
     return str(model).startswith("hf:/")
 
 
-def download(address: str | Path) -> Path:
+def download(url: str | Path) -> Path:
     """Downloads a model, unless it is in the library's cache.
 
     Without network the cached one is taken, as the library does it.
 
     Args:
-        address: `hf://user/name`, or `hf://user/name@revision` for a branch, tag or commit.
+        url: `hf://user/name`, or `hf://user/name@revision` for a branch, tag or commit.
 
     Returns:
         The folder of the model, to be read only.
@@ -40,9 +41,9 @@ def download(address: str | Path) -> Path:
     Raises:
         ColorizeError: there is no such model, or it cannot be had.
     """
-    match = _ADDRESS.fullmatch(str(address))
+    match = _URL.fullmatch(str(url))
     if match is None:
-        raise ColorizeError(f"{address}: must be hf://user/name or hf://user/name@revision")
+        raise ColorizeError(f"{url}: must be hf://user/name or hf://user/name@revision")
     repository, revision = match["repository"], match["revision"]
     with _named_errors(f"hf://{repository}"):
         from huggingface_hub import snapshot_download
@@ -62,7 +63,7 @@ def check_login(repository: str) -> None:
     Raises:
         ColorizeError: the name is not valid, or there is no login.
     """
-    match = _ADDRESS.fullmatch(f"hf://{repository}")
+    match = _URL.fullmatch(f"hf://{repository}")
     if match is None or match["revision"]:
         raise ColorizeError(f"{repository}: must be user/name")
     with _named_errors(f"hf://{repository}"):
@@ -111,40 +112,40 @@ def front_matter(license: str | None) -> str:
 
 
 @contextmanager
-def _named_errors(address: str) -> Iterator[None]:
+def _named_errors(url: str) -> Iterator[None]:
     """Turns what the library raises into a ColorizeError of one line."""
     try:
         from huggingface_hub import constants, errors
     except ImportError:
-        raise ColorizeError(f"{address}: needs pip install 'keras-colorize[hub]'") from None
+        raise ColorizeError(f"{url}: needs pip install 'keras-colorize[hub]'") from None
     host = constants.ENDPOINT
     log_in = "log in by `hf auth login`, or set HF_TOKEN"
     try:
         yield
     except errors.LocalTokenNotFoundError:
-        raise ColorizeError(f"{address}: not logged in to {host}; {log_in}") from None
+        raise ColorizeError(f"{url}: not logged in to {host}; {log_in}") from None
     except errors.GatedRepoError:
-        raise ColorizeError(f"{address}: ask for access at {host}, and {log_in}") from None
+        raise ColorizeError(f"{url}: ask for access at {host}, and {log_in}") from None
     except errors.RepositoryNotFoundError:
         raise ColorizeError(
-            f"{address}: no such repository at {host}; if it is private, {log_in}"
+            f"{url}: no such repository at {host}; if it is private, {log_in}"
         ) from None
     except errors.RevisionNotFoundError:
-        raise ColorizeError(f"{address}: has no such revision") from None
+        raise ColorizeError(f"{url}: has no such revision") from None
     except errors.HfHubHTTPError as error:
         reason = shorten(" ".join((error.server_message or str(error)).split()), 200)
         if error.response.status_code in (401, 403):
             reason += f"; {log_in} with the right to do this"
-        raise ColorizeError(f"{address}: {host} answers: {reason}") from error
+        raise ColorizeError(f"{url}: {host} answers: {reason}") from error
     except errors.HFValidationError as error:
-        raise ColorizeError(f"{address}: {shorten(str(error), 200)}") from None
+        raise ColorizeError(f"{url}: {shorten(str(error), 200)}") from None
     except errors.OfflineModeIsEnabled:
-        raise ColorizeError(f"{address}: HF_HUB_OFFLINE is set; unset it") from None
+        raise ColorizeError(f"{url}: HF_HUB_OFFLINE is set; unset it") from None
     except errors.LocalEntryNotFoundError as error:
         raise ColorizeError(
-            f"{address}: {host} cannot be reached, and the model was not downloaded before"
+            f"{url}: {host} cannot be reached, and the model was not downloaded before"
         ) from error
     except errors.HTTPError as error:
         raise ColorizeError(
-            f"{address}: {host} cannot be reached: {shorten(str(error), 200)}"
+            f"{url}: {host} cannot be reached: {shorten(str(error), 200)}"
         ) from error

@@ -17,6 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from keras_colorize.files import named_failure, whole_file
+from keras_colorize.images import image_grid
 from keras_colorize.tables import BEST_BY
 
 # The panels of each chart, two a row: a title, and the label of each column that it shows.
@@ -110,13 +111,11 @@ def draw_images(
     Returns:
         The figure; every pixel of an image is a square of whole pixels in it.
     """
-    height, width = rows[0][0].shape[:2]
-    scale = max(1, round(160 / width))
-    height, width = height * scale, width * scale
-    gap, line, top = 12, 30, 68
-    canvas = np.full(
-        (top + len(rows) * (height + line), gap + len(columns) * (width + gap), 3), 255, np.uint8
-    )
+    scale = max(1, round(160 / rows[0][0].shape[1]))
+    height, width = (side * scale for side in rows[0][0].shape[:2])
+    gap, line, top = 12, 30, 38
+    grid = image_grid(rows, (line, gap), scale)
+    canvas = np.pad(grid, ((top, 0), (0, 0), (0, 0)), constant_values=255)
     figure = Figure(figsize=(canvas.shape[1] / 100, canvas.shape[0] / 100), dpi=100)
 
     def write(text: str, left: int, bottom: int, **style: Any) -> None:
@@ -126,14 +125,12 @@ def draw_images(
     write(title, gap, 22, size=9)
     for column, label in enumerate(columns):
         left = gap + column * (width + gap)
-        write(_tail(label, width // 8), left, top - 8, size=8.5, weight="bold")
-        for row, images in enumerate(rows):
-            upper = top + row * (height + line)
-            large = images[column].repeat(scale, axis=0).repeat(scale, axis=1)
-            canvas[upper - 1 : upper + height + 1, left - 1 : left + width + 1] = 221
-            canvas[upper : upper + height, left : left + width] = large
-            caption = _tail(captions[row][column], width // 7)
-            write(caption, left, upper + height + 14, size=8)
+        write(_tail(label, width // 8), left, top + line - 8, size=8.5, weight="bold")
+        for row, texts in enumerate(captions, start=1):
+            bottom = top + row * (line + height)
+            canvas[[bottom - height - 1, bottom], left - 1 : left + width + 1] = 221
+            canvas[bottom - height - 1 : bottom + 1, [left - 1, left + width]] = 221
+            write(_tail(texts[column], width // 7), left, bottom + 14, size=8)
     figure.figimage(canvas)
     return figure
 

@@ -31,6 +31,9 @@ from keras_colorize.tables import (
     show,
 )
 
+RECIPE_NAME = "recipe.toml"
+"""The file that holds the recipe of a run or model, beside it."""
+
 
 class RecipeError(ColorizeError, ValueError):
     """A recipe that cannot be run; one line per mistake, `FILE:LINE: key: what is wrong`."""

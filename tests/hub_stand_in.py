@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub: the few addresses that the library asks for, over HTTP.
+"""A stand-in for the Hugging Face Hub: the few URLs that the library asks for, over HTTP.
 
 Reference:
     https://huggingface.co/docs/hub/api, and the library's own requests.

@@ -8,7 +8,7 @@ import pytest
 
 from keras_colorize import plots
 from keras_colorize.errors import ColorizeError
-from keras_colorize.plots import plot_history
+from keras_colorize.plots import draw_images, figure_pixels, plot_history
 
 CNN = ("generator_loss", "l1_loss", "delta_e_76")
 GAN = (
@@ -122,6 +122,20 @@ def test_gaps_are_left_open(tmp_path, figures):
     np.testing.assert_array_equal(curves["train"][1], [0.3, 0.2, np.nan])
     np.testing.assert_array_equal(curves["validation"][1], [np.nan, 0.25, np.nan])
     assert curves["best validation L1: 0.2500, epoch 2"][0] == [2, 2]
+
+
+def test_a_grid_has_whole_frames_around_enlarged_images():
+    rows = np.random.default_rng(0).integers(0, 200, (2, 2, 40, 80, 3), np.uint8)
+    pixels = figure_pixels(draw_images("title", ["a", "b"], rows, [["c"] * 2] * 2))
+    assert pixels.shape == (68 + 2 * (80 + 30), 12 + 2 * (160 + 12), 3)
+    for row, column in np.ndindex(2, 2):
+        top, left = 68 + row * (80 + 30), 12 + column * (160 + 12)
+        framed = np.pad(
+            rows[row, column].repeat(2, axis=0).repeat(2, axis=1),
+            ((1, 1), (1, 1), (0, 0)),
+            constant_values=221,
+        )
+        np.testing.assert_array_equal(pixels[top - 1 : top + 81, left - 1 : left + 161], framed)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -16,7 +16,8 @@ from keras_colorize.inference.budget import memory
 from keras_colorize.inference.prediction import Network, squash
 from keras_colorize.inference.recolor import recolor
 from keras_colorize.inference.single import Options, write
-from keras_colorize.training.run import RECIPE_NAME, Run
+from keras_colorize.recipe import RECIPE_NAME
+from keras_colorize.training.run import Run
 
 _WHITE = (255, 255, 255)
 _KEPT_RESULTS = 64  # Files; an older one is made anew when it is asked for.

@@ -108,24 +108,26 @@ def square_thumbnail(rgb: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(square, (size, size), interpolation=method)
 
 
-def image_grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2, scale: int = 1) -> np.ndarray:
+def image_grid(
+    rows: Sequence[Sequence[np.ndarray]], gap: int | tuple[int, int] = 2, scale: int = 1
+) -> np.ndarray:
     """Tiles images of one size, with white gaps between them and around.
 
     Args:
         rows: uint8 images of shape (H, W, 3), a sequence for each row; a shorter row ends white.
-        gap: width of the gaps, in pixels of the result.
+        gap: width of the gaps, in pixels of the result; or between rows, and between columns.
         scale: every pixel of an image becomes a square of this side.
 
     Returns:
         uint8, shape (rows * (H * scale + gap) + gap, longest row * (W * scale + gap) + gap, 3).
     """
+    above, before = (gap, gap) if isinstance(gap, int) else gap
     height, width = (side * scale for side in rows[0][0].shape[:2])
+    down, across = above + height, before + width
     columns = max(len(row) for row in rows)
-    shape = (len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3)
-    grid = np.full(shape, 255, np.uint8)
-    for row_index, row in enumerate(rows):
-        for column, image in enumerate(row):
-            top, left = gap + row_index * (height + gap), gap + column * (width + gap)
+    grid = np.full((len(rows) * down + above, columns * across + before, 3), 255, np.uint8)
+    for top, row in zip(range(above, len(grid), down), rows, strict=True):
+        for left, image in zip(range(before, grid.shape[1], across), row, strict=False):
             large = image.repeat(scale, axis=0).repeat(scale, axis=1)
             grid[top : top + height, left : left + width] = large
     return grid

@@ -4,12 +4,19 @@ Reference:
     ITU-T H.273 (coding-independent code points), tables 2 and 3.
 """
 
+from keras_colorize import srgb
 from keras_colorize.icc import Point, rgb_profile
 from keras_colorize.images.opening import RefusedError
 
 D65: Point = (0.3127, 0.3290)
 SRGB_PRIMARIES: tuple[Point, Point, Point] = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+SRGB_CURVE = (
+    srgb.CURVE_POWER,
+    1 / (1 + srgb.CURVE_OFFSET),
+    srgb.CURVE_OFFSET / (1 + srgb.CURVE_OFFSET),
+    1 / srgb.CURVE_SLOPE,
+    srgb.ENCODED_KNEE,
+)
 
 SRGB, UNSPECIFIED, BT709 = 13, 2, (1, 6, 14, 15)
 """Numbers of curves; those of BT.709 are one curve."""

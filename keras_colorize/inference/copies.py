@@ -9,8 +9,8 @@ from typing import Any
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import temporary_folder
-from keras_colorize.inference.addresses import is_address, named_errors
 from keras_colorize.inference.results import Result
+from keras_colorize.inference.urls import is_url, named_errors
 
 _TRANSFERS = 8  # Files that are copied at a time.
 
@@ -47,8 +47,8 @@ def colorize_copies(
         copies = [
             _Copy(
                 Result(source, target),
-                Path(folder, f"{number}", source.name) if is_address(source) else source,
-                Path(folder, f"{number}-", target.name) if is_address(target) else target,
+                Path(folder, f"{number}", source.name) if is_url(source) else source,
+                Path(folder, f"{number}-", target.name) if is_url(target) else target,
             )
             for number, (target, source) in enumerate(sources.items())
         ]
@@ -115,7 +115,7 @@ def _put(copy: _Copy) -> Result:
 
 def _tried(result: Result, path: Path, what: str, transfer: Callable[[], None]) -> Result:
     """The result, with a failure if a transfer fails; a path that is no URL needs none."""
-    if not is_address(path):
+    if not is_url(path):
         return result
     try:
         with named_errors(path, what):

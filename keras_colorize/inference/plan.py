@@ -16,8 +16,8 @@ from keras_colorize.images import (
     unread_suffixes,
 )
 from keras_colorize.images.formats import KIND_OF_SUFFIX, KINDS
-from keras_colorize.inference import addresses
-from keras_colorize.inference.addresses import is_address, place
+from keras_colorize.inference import urls
+from keras_colorize.inference.urls import is_url, place
 
 _RENAMED_SUFFIXES = (".jpe", ".jfif")  # Rare names of JPEG, which many programs do not know.
 
@@ -84,7 +84,7 @@ def plan(
     """Lists every image with the file it becomes.
 
     Args:
-        inputs: image files, and folders to search for them recursively; `addresses.place` gives
+        inputs: image files, and folders to search for them recursively; `urls.place` gives
             those at URLs.
         output: a folder; below it files go by their name, and images of an input folder by their
             path in that folder. A path with a suffix that is not an existing folder is a file,
@@ -173,9 +173,9 @@ def _named_file(output: str | Path | None, inputs: Sequence[Path]) -> Path | Non
     if output is None or str(output).endswith("/"):
         return None
     path = place(output)
-    if addresses.is_folder(path):
+    if urls.is_folder(path):
         return None
-    if addresses.exists(path) and path.suffix.lower() not in WRITTEN_SUFFIXES:
+    if urls.exists(path) and path.suffix.lower() not in WRITTEN_SUFFIXES:
         raise ColorizeError(f"{path}: not a folder")
     if path.suffix.lower() not in WRITTEN_SUFFIXES and _are_several(inputs):
         return None  # As out/vividness0.75.
@@ -184,7 +184,7 @@ def _named_file(output: str | Path | None, inputs: Sequence[Path]) -> Path | Non
 
 def _are_several(inputs: Sequence[Path]) -> bool:
     """Whether a single file cannot be the result."""
-    return len(inputs) != 1 or addresses.is_folder(inputs[0])
+    return len(inputs) != 1 or urls.is_folder(inputs[0])
 
 
 def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: str) -> None:
@@ -205,22 +205,22 @@ def _check_file(file: Path, inputs: Sequence[Path], format: str | None, suffix: 
 
 def _find(path: Path, output: Path | None, notes: list[str]) -> list[_Source]:
     """The images of an input, with the places of their results; notes what is not read."""
-    # Looking up each address of a long list would take hours; a missing image fails by itself.
-    is_listed = is_address(path) and path.suffix.lower() in KIND_OF_SUFFIX
-    if is_listed or not addresses.is_folder(path):
-        if not is_listed and not addresses.exists(path):
+    # Looking up each URL of a long list would take hours; a missing image fails by itself.
+    is_listed = is_url(path) and path.suffix.lower() in KIND_OF_SUFFIX
+    if is_listed or not urls.is_folder(path):
+        if not is_listed and not urls.exists(path):
             name = name_of(path)
             # Spaces at the ends show in quotes only.
             name = repr(name) if name != name.strip() else name
             raise ColorizeError(f"{name}: no such file or folder")
         return [_Source(path, output or path.parent, Path(path.name))]
-    names = addresses.find_images(path) if is_address(path) else find_images(path)
+    names = urls.find_images(path) if is_url(path) else find_images(path)
     if output is not None and path.resolve() in output.resolve().parents:
         results = output.resolve().relative_to(path.resolve()).as_posix() + "/"
         names = [name for name in names if not name.startswith(results)]
     if not names:
         raise ColorizeError(f"{path}: no images in this folder ({' '.join(readable_suffixes())})")
-    if not is_address(path) and (unread := unread_suffixes(path)):
+    if not is_url(path) and (unread := unread_suffixes(path)):
         notes.append(f"{path}: not read: {_counts(unread)}")
     return [_Source(path / name, output or path, Path(name)) for name in names]
 
@@ -253,7 +253,7 @@ def _suffix(source: Path) -> str:
 
     At a URL it is detected by the name alone, as each look at a file there takes its time.
     """
-    if is_address(source):
+    if is_url(source):
         own = source.suffix.lower()
         if own not in KIND_OF_SUFFIX:
             raise ColorizeError(
@@ -286,11 +286,9 @@ def _note_misnamed(targets: dict[Path, Path], notes: list[str], explicit: bool) 
 
 def _existing(targets: Iterable[Path], folders: set[Path]) -> list[Path]:
     """The targets that are there already; at URLs by one listing of each folder."""
-    there = {
-        folder / name for folder in folders if is_address(folder) for name in addresses.find(folder)
-    }
+    there = {folder / name for folder in folders if is_url(folder) for name in urls.find(folder)}
     return [
-        target for target in targets if (target in there if is_address(target) else target.exists())
+        target for target in targets if (target in there if is_url(target) else target.exists())
     ]
 
 
@@ -307,7 +305,7 @@ def _check_targets(targets: dict[Path, Path]) -> None:
                 f"{target}: is the original {identities[identity]}, which is never overwritten; "
                 "use another folder or --suffix"
             )
-        if is_address(target):  # It has one spelling only.
+        if is_url(target):  # It has one spelling only.
             continue
         if target.parent not in resolved:
             resolved[target.parent] = target.parent.resolve()
@@ -339,7 +337,7 @@ def _conflict(target: Path, source: Path, other: Path) -> ColorizeError:
 
 def _identity(path: Path) -> object:
     """What a file is the same by, however it is spelled; None if there is no such file."""
-    if is_address(path):
+    if is_url(path):
         return str(path)
     try:
         status = path.stat()

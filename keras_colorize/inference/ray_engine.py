@@ -21,13 +21,13 @@ from typing import Any
 import cv2
 
 from keras_colorize.errors import ColorizeError, shorten
-from keras_colorize.inference.addresses import is_address
 from keras_colorize.inference.copies import colorize_copies
 from keras_colorize.inference.files import BATCH_SIZE, colorize_each, remove_leftovers_beside
 from keras_colorize.inference.plan import Plan, Summary
 from keras_colorize.inference.prediction import Network
 from keras_colorize.inference.results import Result, collect
 from keras_colorize.inference.single import Options
+from keras_colorize.inference.urls import is_url
 
 THREADS = 1
 """Of each worker, which reserves as many CPUs."""
@@ -121,15 +121,13 @@ def colorize_files(
         ColorizeError: Ray is not installed or its cluster cannot be reached, workers cannot start,
             or the disk is full.
     """
-    here = [target for target in plan.sources if not is_address(target)]
+    here = [target for target in plan.sources if not is_url(target)]
     settings = {"vividness": vividness, "prediction_size": prediction_size}
     remove_leftovers_beside(here)
     try:
         with _cluster(workers) as count:
             shares = _shares(plan.sources, count)
-            needs_folder = not all(
-                is_address(path) for pair in plan.sources.items() for path in pair
-            )
+            needs_folder = not all(is_url(path) for pair in plan.sources.items() for path in pair)
             arguments = load, options, settings, str(Path.cwd()), needs_folder
             results = _colorize_each(shares, count, arguments)
             return collect(plan, results, progress=progress, report=report)

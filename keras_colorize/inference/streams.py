@@ -14,8 +14,8 @@ from typing import BinaryIO
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import temporary_folder
 from keras_colorize.images.opening import named_errors
-from keras_colorize.inference.addresses import is_address
 from keras_colorize.inference.plan import Summary
+from keras_colorize.inference.urls import is_url
 
 STREAM = Path("-")
 """Standard input among the inputs, standard output as the output."""
@@ -140,7 +140,7 @@ def has_streams(inputs: Sequence[Path], output: str | Path | None) -> bool:
 def _is_pipe(path: Path) -> bool:
     if path == STREAM:
         return True
-    if is_address(path):
+    if is_url(path):
         return False
     try:
         mode = path.stat().st_mode

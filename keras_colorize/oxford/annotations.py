@@ -33,13 +33,13 @@ class Painting:
     """An image to download.
 
     Attributes:
-        address: http or https, without a fragment; scheme and host in lower case.
+        url: http or https, without a fragment; scheme and host in lower case.
         subset: one of `SUBSETS`.
         labels: what is shown, of all the rows with this URL.
         row: the first row that names it, as the spreadsheet counts (the header is row 1).
     """
 
-    address: str
+    url: str
     subset: str
     labels: tuple[str, ...]
     row: int
@@ -103,19 +103,19 @@ def read_annotations(path: Path) -> Annotations:
         except ValueError as error:
             bad_rows.append(f"{sheet}, row {number}: {error}")
             continue
-        paintings.setdefault(painting.address, painting)
-        labels.setdefault(painting.address, {}).update(dict.fromkeys(painting.labels))
-    merged = (replace(one, labels=tuple(labels[one.address])) for one in paintings.values())
+        paintings.setdefault(painting.url, painting)
+        labels.setdefault(painting.url, {}).update(dict.fromkeys(painting.labels))
+    merged = (replace(one, labels=tuple(labels[one.url])) for one in paintings.values())
     return Annotations(tuple(merged), rows, tuple(bad_rows))
 
 
 def _painting(values: dict[str, str], row: int) -> Painting:
     """The painting of one row; a ValueError says what is wrong with it."""
-    address = _checked_url(values.get(_URL, ""))
+    url = _checked_url(values.get(_URL, ""))
     subset = values.get(_SUBSET, "").lower()
     if subset not in SUBSETS:
         raise ValueError(f"unknown subset {shorten(subset)!r}; use one of {' '.join(SUBSETS)}")
-    return Painting(address, subset, tuple(values.get(_LABELS, "").split()), row)
+    return Painting(url, subset, tuple(values.get(_LABELS, "").split()), row)
 
 
 def _checked_url(text: str) -> str:

@@ -49,7 +49,7 @@ class Missing:
 
 
 def download_all(
-    addresses: Iterable[str],
+    urls: Iterable[str],
     deliver: Callable[[str, bytes | Missing], Awaitable[None]],
     *,
     connections: int,
@@ -65,7 +65,7 @@ def download_all(
     address connected to could not be checked.
 
     Args:
-        addresses: what to download, begun in this order.
+        urls: what to download, begun in this order.
         deliver: called and awaited for each URL, before the same connection's next; an
             exception ends the download and is raised here.
         connections: URLs that are worked on at a time.
@@ -73,11 +73,11 @@ def download_all(
         allow_private: also connect to loopback, private and other non-public addresses.
         max_bytes: largest body that is accepted.
     """
-    waiting = iter(addresses)
+    waiting = iter(urls)
 
     async def work(client: _Client) -> None:
-        for address in waiting:
-            await deliver(address, await client.fetch(address))
+        for url in waiting:
+            await deliver(url, await client.fetch(url))
 
     async def main() -> None:
         async with _Client(rate, allow_private, max_bytes) as client, asyncio.TaskGroup() as group:
@@ -174,13 +174,13 @@ class _Client:
     ) -> None:
         await self._session.close()
 
-    async def fetch(self, address: str) -> bytes | Missing:
+    async def fetch(self, url: str) -> bytes | Missing:
         """The body at a URL, after several tries if a failure may pass."""
         allowance = _Allowance(SECONDS_PER_URL)
         try:
             for attempt in range(TRIES):
                 try:
-                    return await self._follow(address, allowance)
+                    return await self._follow(url, allowance)
                 except _RetryableError as error:
                     failure = error
                 if allowance.seconds <= 0:
@@ -199,10 +199,10 @@ class _Client:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             return Missing(gone=False, reason=reason)
 
-    async def _follow(self, address: str, allowance: "_Allowance") -> bytes:
+    async def _follow(self, first: str, allowance: "_Allowance") -> bytes:
         """The body at a URL or where its redirects lead."""
         try:
-            url = URL(address)
+            url = URL(first)
             for _ in range(MAX_REDIRECTS + 1):
                 answer = await self._get(url, allowance)
                 if isinstance(answer, bytes):

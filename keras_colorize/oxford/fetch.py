@@ -117,7 +117,7 @@ def fetch_oxford_paintings(
     named = read_annotations(annotations)
     if named.bad_rows and (strict or not named.paintings):
         raise ColorizeError(f"{named.bad_rows[0]} ({len(named.bad_rows)} bad rows in all)")
-    subsets = {painting.address: painting.subset for painting in named.paintings[:limit]}
+    subsets = {painting.url: painting.subset for painting in named.paintings[:limit]}
     reader = Reader(max_pixels=max_pixels)
 
     try:
@@ -126,14 +126,14 @@ def fetch_oxford_paintings(
             _reconcile(output, manifest)
             manifest.take_in(named.paintings, resize, annotations)
             status = {row["address"]: row["status"] for row in manifest.rows()}
-            missing = [address for address in subsets if status[address] in (PENDING, FAILED)]
+            missing = [url for url in subsets if status[url] in (PENDING, FAILED)]
             dealt_with = len(subsets) - len(missing)
             if progress is not None:
                 progress(dealt_with, len(subsets))
 
-            async def deliver(address: str, body: "bytes | Missing") -> None:
+            async def deliver(url: str, body: "bytes | Missing") -> None:
                 nonlocal dealt_with
-                await _keep(output, manifest, address, subsets[address], body, resize, reader)
+                await _keep(output, manifest, url, subsets[url], body, resize, reader)
                 dealt_with += 1
                 if progress is not None:
                     progress(dealt_with, len(subsets))
@@ -184,23 +184,23 @@ def _reconcile(output: Path, manifest: Manifest) -> None:
             elif path.is_file():
                 path.unlink()  # Written beside when the process was killed.
     for row in manifest.rows():
-        address = row["address"]
-        found = files.get(_stem(address))
+        url = row["address"]
+        found = files.get(_stem(url))
         if row["status"] == DONE:
             if found is None or found.stat().st_size != row["bytes"]:
                 if found is not None:
                     found.unlink()
-                manifest.record_missing(address, PENDING, "its file was lost")
+                manifest.record_missing(url, PENDING, "its file was lost")
         elif row["status"] != DUPLICATE and found is not None:
             data = found.read_bytes()
             file = found.relative_to(output).as_posix()
-            manifest.record_done(address, file, len(data), hashlib.sha256(data).hexdigest())
+            manifest.record_done(url, file, len(data), hashlib.sha256(data).hexdigest())
 
 
 async def _keep(
     output: Path,
     manifest: Manifest,
-    address: str,
+    url: str,
     subset: str,
     body: "bytes | Missing",
     resize: int | None,
@@ -208,19 +208,19 @@ async def _keep(
 ) -> None:
     """Stores the body if it is an image, and records its status."""
     if not isinstance(body, bytes):
-        manifest.record_missing(address, GONE if body.gone else FAILED, body.reason)
+        manifest.record_missing(url, GONE if body.gone else FAILED, body.reason)
         return
     try:
         shrunk = await asyncio.to_thread(
             reader.read, body, functools.partial(_shrunk, resize=resize)
         )
     except ColorizeError as error:
-        manifest.record_missing(address, FAILED, str(error))
+        manifest.record_missing(url, FAILED, str(error))
         return
     suffix = content_suffix(body)
-    file = f"{subset}/{_stem(address)}{suffix if shrunk is None else '.jpg'}"
+    file = f"{subset}/{_stem(url)}{suffix if shrunk is None else '.jpg'}"
     data = await asyncio.to_thread(_write, output / file, body if shrunk is None else shrunk)
-    manifest.record_done(address, file, len(data), hashlib.sha256(data).hexdigest())
+    manifest.record_done(url, file, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _shrunk(rgb: np.ndarray, resize: int | None) -> np.ndarray | None:
@@ -249,7 +249,7 @@ def _write(path: Path, image: bytes | np.ndarray) -> bytes:
         return beside.read_bytes()
 
 
-def _stem(address: str) -> str:
+def _stem(url: str) -> str:
     """A file name without suffix: readable, safe and different for each URL."""
-    name = re.sub(r"[^A-Za-z0-9]+", "_", PurePosixPath(urlsplit(address).path).stem).strip("_")
-    return f"{name[:80]}-{hashlib.sha256(address.encode()).hexdigest()[:12]}".lstrip("-")
+    name = re.sub(r"[^A-Za-z0-9]+", "_", PurePosixPath(urlsplit(url).path).stem).strip("_")
+    return f"{name[:80]}-{hashlib.sha256(url.encode()).hexdigest()[:12]}".lstrip("-")

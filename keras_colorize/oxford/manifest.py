@@ -100,7 +100,7 @@ class Manifest:
                     f"{self._folder}: was made with resize {setting['resize']}, not {resize}; "
                     "use that or another folder"
                 )
-            subsets = {painting.address: painting.subset for painting in paintings}
+            subsets = {painting.url: painting.subset for painting in paintings}
             strangers = [row for row in self.rows() if subsets.get(row["address"]) != row["subset"]]
             held = [row["address"] for row in strangers if row["status"] in (DONE, DUPLICATE)]
             if held:
@@ -113,29 +113,29 @@ class Manifest:
             )
             database.executemany(
                 _TAKE_IN,
-                [(p.address, p.subset, " ".join(p.labels), PENDING, p.row) for p in paintings],
+                [(p.url, p.subset, " ".join(p.labels), PENDING, p.row) for p in paintings],
             )
 
     def rows(self) -> list[sqlite3.Row]:
         """All rows, in the order of the annotation file."""
         return self._database.execute("SELECT * FROM pictures ORDER BY row").fetchall()
 
-    def record_done(self, address: str, file: str, size: int, sha256: str) -> None:
+    def record_done(self, url: str, file: str, size: int, sha256: str) -> None:
         """Records an image that is in the folder."""
         with self._database as database:
             database.execute(
                 "UPDATE pictures SET status = ?, file = ?, bytes = ?, sha256 = ?, reason = NULL "
                 "WHERE address = ?",
-                (DONE, file, size, sha256, address),
+                (DONE, file, size, sha256, url),
             )
 
-    def record_missing(self, address: str, status: str, reason: str) -> None:
+    def record_missing(self, url: str, status: str, reason: str) -> None:
         """Records an image that was not downloaded, and why."""
         with self._database as database:
             database.execute(
                 "UPDATE pictures SET status = ?, bytes = NULL, sha256 = NULL, file = NULL, "
                 "reason = ? WHERE address = ?",
-                (status, reason, address),
+                (status, reason, url),
             )
 
     def drop_duplicates(self) -> None:

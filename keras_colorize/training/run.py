@@ -17,10 +17,8 @@ from tempfile import TemporaryDirectory
 
 from keras_colorize.errors import ColorizeError
 from keras_colorize.files import locked, temporary_folder, whole_file, write_text
-from keras_colorize.recipe import Recipe, load_recipe
+from keras_colorize.recipe import RECIPE_NAME, Recipe, load_recipe
 from keras_colorize.tables import BEST_BY
-
-RECIPE_NAME = "recipe.toml"
 
 Row = Mapping[str, float]
 """One epoch of a history: column -> figure."""

@@ -17,13 +17,13 @@ import pytest
 
 from keras_colorize import ColorizeError, colorize_files
 from keras_colorize.images import read_image, write_image, write_pages
-from keras_colorize.inference import addresses, ray_engine
-from keras_colorize.inference.addresses import place
+from keras_colorize.inference import ray_engine, urls
 from keras_colorize.inference.copies import colorize_copies
 from keras_colorize.inference.onnx_network import OnnxNetwork
 from keras_colorize.inference.plan import plan
 from keras_colorize.inference.results import Result
 from keras_colorize.inference.single import Options
+from keras_colorize.inference.urls import place
 from keras_colorize.pretrained import DEFAULT, MODELS
 
 ray = pytest.importorskip("ray")
@@ -66,7 +66,7 @@ def by_value():
 
 @pytest.fixture(scope="module")
 def s3():
-    """The address of an empty bucket; the server listens on a port of its own."""
+    """The URL of an empty bucket; the server listens on a port of its own."""
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -286,7 +286,7 @@ def store(s3, folder):
     return store
 
 
-def test_files_at_addresses(cluster, s3, store, folder, tmp_path):
+def test_files_at_urls(cluster, s3, store, folder, tmp_path):
     store.pipe("bucket/in/broken.jpg", b"\xff\xd8\xffbroken")
     options = ONE_WORKER | {"report": tmp_path / "report.jsonl"}
     summary = colorize_files(f"{s3}/in", f"{s3}/out", **options)
@@ -308,9 +308,9 @@ def test_files_at_addresses(cluster, s3, store, folder, tmp_path):
     assert len(summary.skipped) == 4
 
 
-def test_a_list_of_addresses_is_not_looked_up_image_by_image(cluster, s3, store, monkeypatch):
+def test_a_list_of_urls_is_not_looked_up_image_by_image(cluster, s3, store, monkeypatch):
     """That would take hours for a million; one that is missing has failed, as a broken one."""
-    monkeypatch.setattr(addresses, "exists", lambda path: pytest.fail(f"looked up {path}"))
+    monkeypatch.setattr(urls, "exists", lambda path: pytest.fail(f"looked up {path}"))
     images = [f"{s3}/in/{name}.png" for name in ("gray", "missing")]
     summary = colorize_files(images, f"{s3}/listed/", **ONE_WORKER)
     assert [str(path) for path in summary.done] == [f"{s3}/listed/gray.png"]
@@ -319,7 +319,7 @@ def test_a_list_of_addresses_is_not_looked_up_image_by_image(cluster, s3, store,
     assert reason.startswith(f"{images[1]}: cannot be read (")
 
 
-def test_addresses_need_no_folder_on_the_workers_machine(
+def test_urls_need_no_folder_on_the_workers_machine(
     cluster, s3, store, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Path, "cwd", lambda: Path("/missing"))
@@ -329,7 +329,7 @@ def test_addresses_need_no_folder_on_the_workers_machine(
         colorize_files(folder / "gray.png", tmp_path / "out", **ONE_WORKER)
 
 
-def test_files_go_from_addresses_to_folders(cluster, s3, store, folder, tmp_path):
+def test_files_go_from_urls_to_folders(cluster, s3, store, folder, tmp_path):
     warned = pytest.warns(UserWarning, match=r"^s3://bucket/half\.jpg: .*; what can be read")
     whole = (folder / "deep/photo.jpg").read_bytes()
     store.pipe("bucket/half.jpg", whole[: len(whole) // 2])
@@ -358,7 +358,7 @@ def test_a_store_that_takes_no_files(s3, folder):
     assert not s3fs.S3FileSystem().exists("no-such-bucket")  # It was not made, either.
 
 
-def test_errors_name_the_address_and_not_its_copy(s3, store):
+def test_errors_name_the_url_and_not_its_copy(s3, store):
     def colorize(here):
         ((result, source),) = here.items()
         raise ColorizeError(f"{source} and {result}: the disk is full")
@@ -379,9 +379,7 @@ def test_errors_name_the_address_and_not_its_copy(s3, store):
         ("in", "out.png", {}, "a single file; give a folder"),
     ],
 )
-def test_mistakes_at_addresses_are_told_before_any_work(
-    s3, store, inputs, output, options, message
-):
+def test_mistakes_at_urls_are_told_before_any_work(s3, store, inputs, output, options, message):
     store.pipe("bucket/there/gray.png", b"there")
     output = "s3://no-such-bucket" if output is None else f"{s3}/{output}"
     with pytest.raises(ColorizeError, match=message):

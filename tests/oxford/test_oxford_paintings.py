@@ -100,7 +100,7 @@ def test_annotations_are_unquoted_and_merged(tmp_path, name):
     )
     read = read_annotations(file)
     first, second = read.paintings
-    assert (first.address, first.subset, first.row) == ("https://example.org/a.jpg", "test", 2)
+    assert (first.url, first.subset, first.row) == ("https://example.org/a.jpg", "test", 2)
     assert first.labels == ("cow", "horse")
     assert (second.subset, second.labels) == ("train", ("boat", "dog"))
     assert (read.rows, read.bad_rows) == (3, ())

@@ -12,7 +12,7 @@ from typing import Any, cast
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.images import readable_suffixes
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def place(text: str | Path) -> Path:
@@ -22,7 +22,7 @@ def place(text: str | Path) -> Path:
         ColorizeError: it is a URL, and what it needs is not installed, the files it names are not
             the same in another process, or it has `..` in it.
     """
-    if not is_address(text):
+    if not is_url(text):
         return Path(str(text).removeprefix("file://"))
     if not isinstance(text, str):
         return text
@@ -43,10 +43,10 @@ def place(text: str | Path) -> Path:
     return cast(Path, url)
 
 
-def is_address(path: str | Path | None) -> bool:
+def is_url(path: str | Path | None) -> bool:
     """Whether it is a URL, as text or as `place` gives it; file:// is none."""
     if isinstance(path, str):
-        return bool(_ADDRESS.match(path)) and not path.startswith("file://")
+        return bool(_URL.match(path)) and not path.startswith("file://")
     return path is not None and not isinstance(path, Path)
 
 
