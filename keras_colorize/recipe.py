@@ -110,14 +110,11 @@ class Recipe(Table):
 
     def values(self) -> dict[str, Any]:
         """All values that are set: `table.key` -> value."""
-        return _flatten(self.model_dump(mode="json", exclude_none=True))
+        return _flatten(self._tables())
 
     def differences(self, other: "Recipe") -> list[str]:
         """One line per key whose value differs: `table.key: mine, not theirs`."""
-        mine, theirs = (
-            _flatten(self.model_dump(mode="json")),
-            _flatten(other.model_dump(mode="json")),
-        )
+        mine, theirs = (_flatten(recipe.model_dump(mode="json")) for recipe in (self, other))
         return [
             f"{key}: {show(mine.get(key))}, not {show(theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())

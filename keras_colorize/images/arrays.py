@@ -8,7 +8,7 @@ import numpy as np
 from keras_colorize.images.rgb_image import RgbImage
 
 # Images are converted in strips of this many pixels, so that intermediate results stay small.
-STRIP_PIXELS = 2**18
+_STRIP_PIXELS = 2**18
 
 _GRAY_TOLERANCE = 4  # Of 255.
 
@@ -53,21 +53,23 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def strips(shape: Sequence[int]) -> list[slice]:
-    """Slices of rows, of about `STRIP_PIXELS` pixels each, that cover an array of `shape`."""
-    rows = max(1, STRIP_PIXELS // max(1, shape[1]))
+    """Slices of rows, of about 2^18 pixels each, that cover an array of `shape`."""
+    rows = max(1, _STRIP_PIXELS // max(1, shape[1]))
     return [slice(top, top + rows) for top in range(0, shape[0], rows)]
 
 
-def on_white(image: RgbImage) -> np.ndarray:
-    """Returns the image as uint8, shape (H, W, 3), with white behind its transparent parts."""
+def on_color(image: RgbImage, color: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """Returns the image as uint8, shape (H, W, 3), with a color behind its transparent parts.
+
+    The pixels of the image are given up: they may be overwritten.
+    """
     rgb = to_uint8(image.rgb)
-    if image.alpha is None:
-        return rgb
-    result = np.empty(rgb.shape, np.uint8)
-    for rows in strips(rgb.shape):
-        alpha = to_uint8(image.alpha[rows]).astype(np.uint16)[..., None]
-        result[rows] = (rgb[rows] * alpha + 255 * (255 - alpha) + 127) // 255
-    return result
+    if image.alpha is not None:
+        background = np.array(color, np.uint16)
+        for rows in strips(rgb.shape):
+            alpha = to_uint8(image.alpha[rows]).astype(np.uint16)[..., None]
+            rgb[rows] = (rgb[rows] * alpha + background * (255 - alpha) + 127) // 255
+    return rgb
 
 
 def is_gray(image: RgbImage) -> bool:

@@ -5,7 +5,7 @@ Reference:
 """
 
 from keras_colorize import srgb
-from keras_colorize.icc import Point, rgb_profile
+from keras_colorize.images.icc import Point, rgb_profile
 from keras_colorize.images.opening import RefusedError
 
 D65: Point = (0.3127, 0.3290)

@@ -170,13 +170,7 @@ def from_tiff(tiff: Data, offset: int) -> bytes:
         Its texts, EXIF and GPS directories as EXIF data; empty if there are none.
     """
     try:
-        directory = read_directory(tiff, offset)[0]
-        main = {tag: directory[tag] for tag in _TEXTS if tag in directory}
-        below = {}
-        for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
-            place = number(tiff, directory, tag)
-            if place:
-                below[tag] = read_directory(tiff, place)[0]
+        main, below = _kept(tiff, read_directory(tiff, offset)[0])
     except struct.error:
         return b""
     if not main and not below:
@@ -194,14 +188,15 @@ def from_tiff(tiff: Data, offset: int) -> bytes:
 def directories(exif: bytes) -> tuple[Directory, dict[int, Directory]]:
     """The texts of EXIF data, and its EXIF and GPS directories by their tags."""
     try:
-        main = first_directory(exif)[0]
-        below = {}
-        for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
-            place = number(exif, main, tag)
-            if place:
-                below[tag] = read_directory(exif, place)[0]
+        return _kept(exif, first_directory(exif)[0])
     except struct.error:
         return {}, {}
+
+
+def _kept(tiff: Data, main: Directory) -> tuple[Directory, dict[int, Directory]]:
+    """The texts of a main directory, and the EXIF and GPS directories that it leads to."""
+    places = {tag: number(tiff, main, tag) for tag in (EXIF_DIRECTORY, GPS_DIRECTORY)}
+    below = {tag: read_directory(tiff, place)[0] for tag, place in places.items() if place}
     return {tag: main[tag] for tag in _TEXTS if tag in main}, below
 
 

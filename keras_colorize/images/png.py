@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from keras_colorize.icc import rgb_profile
 from keras_colorize.images import cicp, exif
 from keras_colorize.images.cicp import D65, SRGB_CURVE, SRGB_PRIMARIES
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import check_size
+from keras_colorize.images.icc import rgb_profile
 from keras_colorize.images.jpeg import EXIF_MARK
 from keras_colorize.images.opening import RefusedError
 from keras_colorize.images.pillow import XMP_KEYWORD, decode_frame, open_image

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from keras_colorize.images import jpeg, pillow, png, tiff
-from keras_colorize.images.arrays import on_white
+from keras_colorize.images.arrays import on_color
 from keras_colorize.images.decoded import Decoded
 from keras_colorize.images.formats import MAX_PIXELS, check_size, kind_of
 from keras_colorize.images.opening import (
@@ -41,7 +41,7 @@ def read_rgb(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS) -> np.
         ColorizeError: the file is missing, damaged, too large or of another kind.
     """
     (image,) = _read(source, max_pixels=max_pixels)
-    return on_white(image)
+    return on_color(image)
 
 
 def read_image(

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from keras_colorize.icc import convert_16_bits, transform_to_srgb
 from keras_colorize.images.arrays import strips
+from keras_colorize.images.icc import convert_16_bits, transform_to_srgb
 
 _MODES = {2: "L", 3: "RGB", 4: "CMYK"}
 

@@ -13,9 +13,9 @@ from keras_colorize.images import (
     JPEG_QUALITY,
     RgbImage,
     content_suffix,
-    to_uint8,
     write_image,
 )
+from keras_colorize.images.arrays import on_color
 from keras_colorize.images.formats import KIND_OF_SUFFIX
 
 _SEVERAL_PAGES = ("TIFF", "GIF", "PNG", "WEBP")  # The kinds of files that hold them.
@@ -110,8 +110,4 @@ def finish(target: Path, image: RgbImage, options: Options) -> RgbImage:
             f"{target}: JPEG cannot hold transparency; lay it on a color (--background white), or "
             "choose another format (--format png)"
         )
-    rgb, alpha = to_uint8(image.rgb), to_uint8(image.alpha)
-    background = np.array(options.background, np.uint16)
-    for row, opacity in zip(rgb, alpha.astype(np.uint16)[..., None], strict=True):
-        row[:] = (row * opacity + background * (255 - opacity) + 127) // 255
-    return replace(image, rgb=rgb, alpha=None)
+    return replace(image, rgb=on_color(image, options.background), alpha=None)

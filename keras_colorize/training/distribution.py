@@ -176,15 +176,25 @@ def _interruptible() -> Iterator[None]:
     While workers join, SIGINT alone does, since TensorFlow (2.21) then catches SIGTERM itself; that
     takes no longer than a moment, after `wait_for_others`.
     """
-    if threading.current_thread() is not threading.main_thread():
+    with restored_handlers() as handlers:
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, signal.SIG_DFL)
         yield
+
+
+@contextmanager
+def restored_handlers() -> Iterator[dict[signal.Signals, Any]]:
+    """The handlers of SIGINT and SIGTERM, which are put back at the end.
+
+    None outside of the main thread, which alone can set them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield {}
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in handlers.items():
-        if callable(handler):
-            signal.signal(number, signal.SIG_DFL)
     try:
-        yield
+        yield handlers
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,7 +1,6 @@
 """Runs Keras's `fit` from the start, or from where it stopped."""
 
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from keras_colorize.training.distribution import (
     Distribution,
     Replicas,
     describe,
+    restored_handlers,
     wait_for_all,
 )
 from keras_colorize.training.environment import write_environment
@@ -211,20 +211,12 @@ def _resume(training: Training, run: Run) -> Progress:
 @contextmanager
 def _stopping_cleanly(stop: Callable[[], None]) -> Iterator[None]:
     """Lets SIGINT and SIGTERM save the state after the running batch; a second one kills."""
-    if threading.current_thread() is not threading.main_thread():
+    with restored_handlers() as handlers:
+
+        def request(number: int, frame: FrameType | None) -> None:
+            stop()
+            signal.signal(number, handlers[signal.Signals(number)])
+
+        for number in handlers:
+            signal.signal(number, request)
         yield
-        return
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop()
-        signal.signal(number, handlers[signal.Signals(number)])
-
-    for number in handlers:
-        signal.signal(number, request)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

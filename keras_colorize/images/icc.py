@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
+from keras_colorize.images.arrays import strips
 from keras_colorize.srgb import encoded_from_linear
 
 _INPUT_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _GRAY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B")
-_STRIP_PIXELS = 2**18
 
 Point = tuple[float, float]
 _D50 = np.array((0.9642, 1.0, 0.8249))
@@ -99,12 +99,11 @@ def convert_16_bits(
         srgb = _tags(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
         matrix = np.linalg.inv(_xyz_from_linear(srgb)) @ _xyz_from_linear(tags)
     result = np.empty_like(rgb)
-    rows = max(1, _STRIP_PIXELS // rgb.shape[1])
-    for top in range(0, rgb.shape[0], rows):
-        strip = rgb[top : top + rows]
+    for rows in strips(rgb.shape):
+        strip = rgb[rows]
         linear = cv2.merge([curve[strip[..., channel]] for channel, curve in enumerate(curves)])
         linear = np.clip(cv2.transform(linear, matrix.astype(np.float32)), 0.0, 1.0)
-        result[top : top + rows] = np.rint(encoded_from_linear(linear) * 65535)
+        result[rows] = np.rint(encoded_from_linear(linear) * 65535)
     return result
 
 
