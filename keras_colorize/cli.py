@@ -343,7 +343,6 @@ def colorize(
     """Colorize images of any size at full resolution."""
     from keras_colorize import api
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     inputs = inputs or []
     if not inputs and files_from is None:
         raise typer.BadParameter("name an image or a folder")

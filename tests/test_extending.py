@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md work, and mistakes in parts of one's own are told."""
+"""The examples of docs/extending.md work, and mistakes in own parts are reported."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_examples(folder):
-    """Begun by the command, in a process of its own; gone on with here."""
+    """Begun by the command, in a process of its own; resumed here."""
     assert own_parts(load_recipe(Path("mine.toml"))).keys() == PARAMETERS.keys()
     # Without the folder that Python puts in front by itself, as for an installed script.
     command = [sys.executable, "-P", "-m", "keras_colorize.cli", "fit", "mine.toml", "--quiet"]

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_colorize.images import exif
 from keras_colorize.images.arrays import turn
+from keras_colorize.images.icc import to_srgb
 from keras_colorize.images.rgb_image import Metadata, RgbImage
-from keras_colorize.images.srgb import to_srgb
 
 
 @dataclass

@@ -18,7 +18,7 @@ from keras_colorize.images.arrays import strips
 from keras_colorize.srgb import encoded_from_linear
 
 _INPUT_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-_GRAY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B")
+_MODES = {2: "L", 3: "RGB", 4: "CMYK"}
 
 Point = tuple[float, float]
 _D50 = np.array((0.9642, 1.0, 0.8249))
@@ -27,8 +27,42 @@ _BRADFORD = np.array(
 )
 
 
+def to_srgb(samples: np.ndarray, profile: bytes = b"") -> np.ndarray:
+    """Converts samples to sRGB.
+
+    Args:
+        samples: uint8 or uint16; shape (H, W) gray, (H, W, 3) RGB, or (H, W, 4) CMYK, 0 no ink.
+        profile: an ICC profile; an empty or broken one, and one for other channels, is ignored.
+
+    Returns:
+        The same dtype, shape (H, W, 3).
+    """
+    mode = _MODES[2 if samples.ndim == 2 else samples.shape[2]]
+    transform = _transform_to_srgb(profile, mode)
+    if transform is None and mode == "RGB":
+        return samples
+    if transform is None and mode == "L":
+        return cv2.cvtColor(samples, cv2.COLOR_GRAY2RGB)
+    if samples.dtype == np.uint16 and transform is not None:
+        return _convert_16_bits(samples, profile, transform)
+    rgb = np.empty((*samples.shape[:2], 3), samples.dtype)
+    for rows in strips(samples.shape):
+        strip = samples[rows]
+        if samples.dtype == np.uint16:
+            paper = 65535.0 - strip
+            rgb[rows] = np.rint(paper[..., :3] * (paper[..., 3:] / 65535))
+            continue
+        image = Image.fromarray(strip, mode)
+        if transform is None:
+            image = image.convert("RGB")
+        else:
+            image = transform.apply(image.convert(transform.input_mode))
+        rgb[rows] = image
+    return rgb
+
+
 @functools.lru_cache(maxsize=16)
-def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Builds the conversion from a profile to sRGB.
 
     Relative colorimetric with black point compensation: colors inside sRGB stay as they are,
@@ -36,7 +70,7 @@ def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform |
 
     Args:
         profile: bytes of the profile; empty if the file has none.
-        mode: Pillow's mode of the image.
+        mode: "L", "RGB" or "CMYK", Pillow's mode of the image.
 
     Returns:
         A transform from its own `input_mode` to 8-bit sRGB, or None if there is nothing to
@@ -47,7 +81,7 @@ def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform |
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         input_mode = _INPUT_MODES[source.profile.xcolor_space]
-        if input_mode == "L" and mode not in _GRAY_MODES:
+        if input_mode == "L" and mode != "L":
             return None
         if (input_mode == "CMYK") != (mode == "CMYK"):
             return None
@@ -71,7 +105,7 @@ def transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform |
     return transform if change.max() > 1 else None
 
 
-def convert_16_bits(
+def _convert_16_bits(
     samples: np.ndarray, profile: bytes, transform: ImageCms.ImageCmsTransform
 ) -> np.ndarray:
     """Converts a 16-bit image to sRGB.
@@ -79,7 +113,7 @@ def convert_16_bits(
     Args:
         samples: uint16; shape (H, W) gray, (H, W, 3) RGB, or (H, W, 4) CMYK, 0 no ink.
         profile: bytes of its profile.
-        transform: what `transform_to_srgb` returns for the profile.
+        transform: what `_transform_to_srgb` returns for the profile.
 
     Returns:
         uint16, shape (H, W, 3).

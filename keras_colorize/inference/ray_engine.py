@@ -1,6 +1,6 @@
 """Colorizes image files in the worker processes of a Ray cluster.
 
-Each worker loads the model once, then gets shares of the images. What a share needs is done by its
+Each worker loads the model once, then gets chunks of the images. What a chunk needs is done by its
 worker: reading, network and writing. Only names and what became of them go through Ray.
 
 Ray Data is not used: it repeats the work of a dead worker without end, so that an image that
@@ -32,7 +32,7 @@ from keras_colorize.inference.urls import is_url
 THREADS = 1
 """Of each worker, which reserves as many CPUs."""
 
-_SHARES = 4  # At least so many for each worker, so that none waits long for the last one.
+_CHUNKS = 4  # At least so many for each worker, so that none waits long for the last one.
 
 _TRIES = 3  # Of an image whose worker fails, and of starting a worker.
 
@@ -40,7 +40,7 @@ _OBJECT_STORE = 100 * 2**20  # Bytes; nothing large goes through Ray.
 
 
 @dataclass(frozen=True)
-class _Share:
+class _Chunk:
     """Some of the images, target -> source, and how many workers failed at them."""
 
     sources: dict[Path, Path]
@@ -74,7 +74,7 @@ class _Worker:
         """Returns when the model is loaded."""
 
     def colorize(self, sources: dict[Path, Path]) -> tuple[list[Result], list[str]]:
-        """Colorizes a share: what became of the images, and warnings."""
+        """Colorizes a chunk: what became of the images, and warnings."""
         return colorize_copies(
             sources,
             lambda here: colorize_each(
@@ -126,19 +126,19 @@ def colorize_files(
     remove_leftovers_beside(here)
     try:
         with _cluster(workers) as count:
-            shares = _shares(plan.sources, count)
+            chunks = _chunks(plan.sources, count)
             needs_folder = not all(is_url(path) for pair in plan.sources.items() for path in pair)
             arguments = load, options, settings, str(Path.cwd()), needs_folder
-            results = _colorize_each(shares, count, arguments)
+            results = _colorize_each(chunks, count, arguments)
             return collect(plan, results, progress=progress, report=report)
     finally:
         remove_leftovers_beside(here)
 
 
-def _shares(sources: Mapping[Path, Path], workers: int) -> deque[_Share]:
-    size = max(1, min(BATCH_SIZE, len(sources) // (_SHARES * workers)))
+def _chunks(sources: Mapping[Path, Path], workers: int) -> deque[_Chunk]:
+    size = max(1, min(BATCH_SIZE, len(sources) // (_CHUNKS * workers)))
     items = list(sources.items())
-    return deque(_Share(dict(items[start : start + size])) for start in range(0, len(items), size))
+    return deque(_Chunk(dict(items[start : start + size])) for start in range(0, len(items), size))
 
 
 @contextmanager
@@ -187,17 +187,17 @@ def _kept_signals() -> Iterator[None]:
 
 
 def _colorize_each(
-    shares: deque[_Share], count: int, arguments: tuple[Any, ...]
+    chunks: deque[_Chunk], count: int, arguments: tuple[Any, ...]
 ) -> Generator[Result]:
-    """Lets workers do all shares; a dead worker is replaced by a new one."""
+    """Lets workers do all chunks; a dead worker is replaced by a new one."""
     import ray
     from ray.exceptions import RayActorError, RayTaskError
 
     worker_class: Any = ray.remote(num_cpus=THREADS)(_Worker)
-    # What is waited for -> its worker, and the share it works on; None while it starts.
-    running: dict[Any, tuple[Any, _Share | None]] = {}
+    # What is waited for -> its worker, and the chunk it works on; None while it starts.
+    running: dict[Any, tuple[Any, _Chunk | None]] = {}
     idle: list[Any] = []
-    left = sum(len(share.sources) for share in shares)
+    left = sum(len(chunk.sources) for chunk in chunks)
     failed_starts = 0
 
     def start() -> None:
@@ -205,39 +205,39 @@ def _colorize_each(
         running[worker.ready.remote()] = worker, None
 
     def hand_out() -> None:
-        while idle and shares:
-            worker, share = idle.pop(), shares.popleft()
-            running[worker.colorize.remote(share.sources)] = worker, share
+        while idle and chunks:
+            worker, chunk = idle.pop(), chunks.popleft()
+            running[worker.colorize.remote(chunk.sources)] = worker, chunk
 
-    for _ in range(min(count, len(shares))):
+    for _ in range(min(count, len(chunks))):
         start()
     try:
         while left:
             (finished,), _ = ray.wait(list(running), num_returns=1)
-            worker, share = running.pop(finished)
+            worker, chunk = running.pop(finished)
             results: list[Result] = []
             try:
                 answer = ray.get(finished)
             except (RayActorError, RayTaskError) as error:
-                reason = _reason(error, is_starting=share is None)
-                if share is None:
+                reason = _reason(error, is_starting=chunk is None)
+                if chunk is None:
                     failed_starts += 1
                     if failed_starts >= _TRIES and not running and not idle:
                         message = f"--engine ray: workers cannot start ({reason})"
                         raise ColorizeError(message) from error
                 else:
-                    again, results = _again(share, reason)
-                    shares.extend(again)
+                    again, results = _again(chunk, reason)
+                    chunks.extend(again)
                 if isinstance(error, RayActorError):
                     # On a machine where workers cannot start each try fails at once.
-                    if share is not None or failed_starts < _TRIES:
+                    if chunk is not None or failed_starts < _TRIES:
                         start()
                 else:
                     idle.append(worker)
             else:
                 idle.append(worker)
                 failed_starts = 0
-                if share is not None:
+                if chunk is not None:
                     results, notes = answer
                     for note in notes:
                         warnings.warn(note, stacklevel=2)
@@ -250,15 +250,15 @@ def _colorize_each(
                 ray.kill(worker)
 
 
-def _again(share: _Share, reason: str) -> tuple[list[_Share], list[Result]]:
-    """After a worker failed: shares of one image each, and the results of what is given up."""
-    failures = share.failures + 1
+def _again(chunk: _Chunk, reason: str) -> tuple[list[_Chunk], list[Result]]:
+    """After a worker failed: chunks of one image each, and the results of what is given up."""
+    failures = chunk.failures + 1
     if failures == _TRIES:
         return [], [
             Result(source, target, failure=f"{source}: {reason}")
-            for target, source in share.sources.items()
+            for target, source in chunk.sources.items()
         ]
-    return [_Share({target: source}, failures) for target, source in share.sources.items()], []
+    return [_Chunk({target: source}, failures) for target, source in chunk.sources.items()], []
 
 
 def _reason(error: Exception, is_starting: bool) -> str:

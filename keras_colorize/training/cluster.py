@@ -82,7 +82,7 @@ def wait_for_others(cluster: Cluster, on_wait: Callable[[str], object]) -> None:
             others = [chief]
         missing = others
         said: list[str] = []
-        # Those that were reached are not asked again: nobody accepts the connections.
+        # Those that were reached are not asked again: no process accepts the connections.
         while missing := [address for address in missing if not _can_reach(address)]:
             if missing != said:
                 names = ", ".join(missing)

@@ -379,7 +379,7 @@ def test_errors_name_the_url_and_not_its_copy(s3, store):
         ("in", "out.png", {}, "a single file; give a folder"),
     ],
 )
-def test_mistakes_at_urls_are_told_before_any_work(s3, store, inputs, output, options, message):
+def test_mistakes_at_urls_are_reported_before_any_work(s3, store, inputs, output, options, message):
     store.pipe("bucket/there/gray.png", b"there")
     output = "s3://no-such-bucket" if output is None else f"{s3}/{output}"
     with pytest.raises(ColorizeError, match=message):

@@ -270,7 +270,7 @@ def test_many_rows_of_one_address(tmp_path):
 
 # One run against everything a server may do.
 
-BEHAVIOURS = {
+BEHAVIORS = {
     "ok/1.jpg": "done",
     "as/png/1.jpg": "done",
     "slow/1.jpg": "done",
@@ -306,7 +306,7 @@ REQUESTS = {
 
 
 def test_every_behaviour_of_a_server(tmp_path, server):
-    rows = [(f"{server.address}/{path}", "train", "cow") for path in BEHAVIOURS]
+    rows = [(f"{server.address}/{path}", "train", "cow") for path in BEHAVIORS]
     rows.insert(3, rows[0])
     seen = []
     summary = fetch(
@@ -317,13 +317,13 @@ def test_every_behaviour_of_a_server(tmp_path, server):
     )
 
     listed = manifest(tmp_path / "out")
-    for path, expected in BEHAVIOURS.items():
+    for path, expected in BEHAVIORS.items():
         if expected in ("done", "gone"):
             assert listed[path]["status"] == expected, listed[path]
         else:
             assert listed[path]["status"] == "failed"
             assert expected in listed[path]["reason"]
-    for path in BEHAVIOURS:
+    for path in BEHAVIORS:
         assert len(server.requests("/" + path)) == REQUESTS.get(path, 1), path
     check_whole(tmp_path / "out")
     ok = tmp_path / "out" / listed["ok/1.jpg"]["file"]
@@ -573,8 +573,8 @@ def test_public_addresses(ip, public):
 
 
 def test_image_of_two_subsets_stays_in_the_first(tmp_path, server):
-    address = f"{server.address}/ok/1.jpg"
-    rows = [(address, "test", "cow"), (address, "train", "cow"), (address, "validation", "dog")]
+    url = f"{server.address}/ok/1.jpg"
+    rows = [(url, "test", "cow"), (url, "train", "cow"), (url, "validation", "dog")]
     summary = fetch(annotate(tmp_path / "a.csv", rows), tmp_path / "out")
     assert (summary.rows, summary.images, summary.done) == (3, 1, 1)
     assert [path.parent.name for path in image_files(tmp_path / "out")] == ["test"]
@@ -655,7 +655,7 @@ def test_folder_made_otherwise_is_refused(tmp_path, server):
     out = tmp_path / "out"
     gone = (f"{server.address}/gone-404/1.jpg", "train", "")
     fetch(annotate(tmp_path / "a.csv", [*rows[:2], gone]), out)
-    # Corrected rows go on; another size, another subset or other addresses do not.
+    # With corrected rows it resumes; with another size, another subset or other URLs it does not.
     assert fetch(annotate(tmp_path / "more.csv", rows), out).done == 1
     assert len(manifest(out)) == 3
     with pytest.raises(ColorizeError, match="was made with resize None, not 32"):
@@ -839,8 +839,8 @@ def test_killed_at_the_worst_moment(tmp_path, server, moment, requests):
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_fetched_twice(tmp_path, server):
-    behaviours = ["ok", "ok", "slow", "ok", "flaky", "as/png", "drop", "ok", "gone-404", "html"] * 8
-    paths = [f"{how}/{number}.jpg" for number, how in enumerate(behaviours)]
+    behaviors = ["ok", "ok", "slow", "ok", "flaky", "as/png", "drop", "ok", "gone-404", "html"] * 8
+    paths = [f"{how}/{number}.jpg" for number, how in enumerate(behaviors)]
     subsets = ["train", "test", "validation"] * 27
     rows = [
         (f"{server.address}/{path}", subset, "cow")

@@ -131,7 +131,7 @@ def test_workers_find_each_other(addresses):
 
 
 def test_a_worker_that_was_reached_is_not_asked_again(addresses, monkeypatch):
-    """Nobody accepts connections, and a system keeps a limited number of them."""
+    """No process accepts connections, and a system keeps a limited number of them."""
     monkeypatch.setattr("keras_colorize.training.cluster._POLL_SECONDS", 0.01)
     late, ready = addresses
     said = []

@@ -1,4 +1,4 @@
-"""What a training would take, told before it is begun."""
+"""What `estimate` says that a training would take."""
 
 import json
 import math

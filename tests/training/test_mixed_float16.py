@@ -197,8 +197,11 @@ FIT += ["training.weight_average=0.9", "training.epochs=2"]
 class StopAfter(keras.callbacks.Callback):
     """Stops a training in its second epoch."""
 
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch = epoch
+
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self.model.generator_optimizer.iterations == 7:
+        if (self.epoch, batch) == (1, 1):
             self.model.stop_training = True
 
 
@@ -225,10 +228,19 @@ def state(run: Run) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in set(arrays.files) - {"progress"}}
 
 
-def test_a_stopped_run_resumes_exactly(tmp_path: Path) -> None:
-    whole = fit(tmp_path, "whole")
-    assert not fit(tmp_path, "stopped", StopAfter()).is_finished
-    stopped = fit(tmp_path, "stopped")
+@pytest.fixture(scope="module")
+def skipping(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[int]]:
+    """A run that skips its first steps, and how many each network has taken."""
+    overflow = Overflow()
+    run = fit(tmp_path_factory.mktemp("runs"), "skipping", overflow)
+    return run, overflow.taken
+
+
+def test_a_stopped_run_resumes_exactly(skipping: tuple[Run, list[int]]) -> None:
+    whole, _ = skipping
+    runs = whole.path.parent
+    assert not fit(runs, "stopped", Overflow(), StopAfter()).is_finished
+    stopped = fit(runs, "stopped")
     assert stopped.is_finished
     expected, found = state(whole), state(stopped)
     assert found.keys() == expected.keys()
@@ -238,12 +250,11 @@ def test_a_stopped_run_resumes_exactly(tmp_path: Path) -> None:
         assert {**row, "seconds": 0} == {**other, "seconds": 0}
 
 
-def test_a_run_that_skips_steps(tmp_path: Path) -> None:
-    overflow = Overflow()
-    run = fit(tmp_path, "skipping", overflow)
+def test_a_run_that_skips_steps(skipping: tuple[Run, list[int]]) -> None:
+    run, taken = skipping
     first, last = run.history
     steps = 2 * 5
-    for network, count in zip(("generator", "discriminator"), overflow.taken, strict=True):
+    for network, count in zip(("generator", "discriminator"), taken, strict=True):
         assert 0 < count < steps
         # Halved in each step that was left out.
         assert last[f"{network}_loss_scale"] == 2.0 ** (20 - (steps - count))
