@@ -45,7 +45,7 @@ def write_format(generator: "keras.Model", output: Path, format: Format) -> Path
     Args:
         generator: `lightness` -> `ab`.
         output: the file; replaced if it is there.
-        format: "keras" for `models.plain_keras`, "onnx", "litert" or "openvino".
+        format: "keras" for `models.plain`, "onnx", "litert" or "openvino".
 
     Returns:
         The file.

@@ -89,7 +89,7 @@ class ChromaContrast(keras.layers.Layer):
         self.pivot = pivot
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Scales ab; in operations of Keras, of which `models.plain_keras` makes a model."""
+        """Scales ab; in operations of Keras, of which `models.plain` makes a model."""
         squares = keras.ops.sum(keras.ops.square(inputs), axis=-1, keepdims=True)
         # The root of the square; its gradient is finite at gray, too.
         chroma = keras.ops.sqrt(squares + 1e-12)

@@ -12,7 +12,7 @@ def copy_weights(source: keras.Model, target: keras.Model, name: str) -> None:
     """Copies all weights, matched by name and shape; image sizes may differ.
 
     Args:
-        source: a functional model, or its copy by `models.plain_keras`.
+        source: a functional model, or its copy by `models.plain`.
         target: changed in place.
         name: of the source, for messages.
 
