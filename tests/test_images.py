@@ -145,7 +145,7 @@ PROFILES = [
 
 
 @pytest.mark.parametrize(("primaries", "curve", "linear"), PROFILES)
-def test_8_bit_pictures_with_a_profile_become_srgb(primaries, curve, linear):
+def test_8_bit_images_with_a_profile_become_srgb(primaries, curve, linear):
     icc = rgb_profile(primaries, curve)
     expected = converted(RGB / 255, primaries, linear) * 255
     for image_format in ("PNG", "TIFF", "WEBP"):
@@ -156,7 +156,7 @@ def test_8_bit_pictures_with_a_profile_become_srgb(primaries, curve, linear):
 
 
 @pytest.mark.parametrize(("primaries", "curve", "linear"), PROFILES)
-def test_16_bit_pictures_with_a_profile_become_srgb_without_loss(primaries, curve, linear):
+def test_16_bit_images_with_a_profile_become_srgb_without_loss(primaries, curve, linear):
     icc = rgb_profile(primaries, curve)
     expected = converted(RGB16 / 65535, primaries, linear)
     data = tiff(RGB16, photometric="rgb", iccprofile=icc)
@@ -186,7 +186,7 @@ def test_gray_profile(bits):
     np.testing.assert_allclose(rgb, np.broadcast_to(expected, rgb.shape), atol=bits / 4)
 
 
-def test_16_bit_picture_with_a_profile_of_another_kind():
+def test_16_bit_image_with_a_profile_of_another_kind():
     # The curve of a gray profile that connects through Lab gives L, not luminance.
     icc = profile(b"GRAY", {b"kTRC": gamma_curve(1.0)}, pcs=b"Lab ")
     gray = np.linspace(0, 65535, 64).astype(np.uint16).reshape(4, 16)
@@ -203,7 +203,7 @@ def test_srgb_broken_and_unfit_profiles_change_nothing():
         np.testing.assert_array_equal(read_image(data).rgb, RGB)
 
 
-def test_rgb_profile_on_a_gray_picture():
+def test_rgb_profile_on_a_gray_image():
     icc = rgb_profile(ADOBE_RGB, gamma_curve(1.0))
     data = encode(Image.fromarray(RGB[..., 0]), "PNG", icc_profile=icc)
     expected = srgb_encoded(RGB[..., :1] / 255) * 255
@@ -302,14 +302,14 @@ def test_16_bits_are_kept():
         (tiff(np.dstack([RGB16, ALPHA16]), photometric="rgb", extrasamples=[2]), RGB16, ALPHA16),
         (png(17, 12, 16, 4, [row.tobytes() for row in big_endian]), as_rgb, ALPHA16),
     ]:
-        picture = read_image(data)
-        np.testing.assert_array_equal(picture.rgb, rgb)
-        np.testing.assert_array_equal(picture.alpha, alpha)
-    picture = read_image(tiff(premultiplied, photometric="rgb", extrasamples=[1]))
-    np.testing.assert_allclose(picture.rgb, RGB16, atol=2)
+        image = read_image(data)
+        np.testing.assert_array_equal(image.rgb, rgb)
+        np.testing.assert_array_equal(image.alpha, alpha)
+    image = read_image(tiff(premultiplied, photometric="rgb", extrasamples=[1]))
+    np.testing.assert_allclose(image.rgb, RGB16, atol=2)
 
 
-def test_transparent_colour_of_a_16_bit_gray_png():
+def test_transparent_color_of_a_16_bit_gray_png():
     gray = np.array([[5, 700]], ">u2")
     data = png(2, 1, 16, 0, [gray.tobytes()], [(b"tRNS", struct.pack(">H", 700))])
     np.testing.assert_array_equal(read_image(data).alpha, [[65535, 0]])
@@ -325,9 +325,9 @@ def test_transparency_is_kept():
         (encode(rgba, "WEBP", lossless=True, exact=True), RGB),
         (encode(gray_alpha, "PNG"), as_rgb),
     ]:
-        picture = read_image(data)
-        np.testing.assert_array_equal(picture.rgb, rgb)
-        np.testing.assert_array_equal(picture.alpha, ALPHA)
+        image = read_image(data)
+        np.testing.assert_array_equal(image.rgb, rgb)
+        np.testing.assert_array_equal(image.alpha, ALPHA)
 
 
 def test_read_rgb_shows_white_through_transparency():
@@ -339,9 +339,9 @@ def test_read_rgb_shows_white_through_transparency():
 def test_palette_with_transparency_and_one_bit():
     indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8), mode="P")
     indexed.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    picture = read_image(encode(indexed, "PNG", transparency=bytes([255, 128, 0])))
-    np.testing.assert_array_equal(picture.rgb, [[[10, 20, 30], [40, 50, 60], [70, 80, 90]]])
-    np.testing.assert_array_equal(picture.alpha, [[255, 128, 0]])
+    image = read_image(encode(indexed, "PNG", transparency=bytes([255, 128, 0])))
+    np.testing.assert_array_equal(image.rgb, [[[10, 20, 30], [40, 50, 60], [70, 80, 90]]])
+    np.testing.assert_array_equal(image.alpha, [[255, 128, 0]])
     for image_format in ("PNG", "TIFF", "BMP"):
         one_bit = Image.fromarray(np.array([[True, False]]))
         np.testing.assert_array_equal(
@@ -370,7 +370,7 @@ def test_the_content_decides_not_the_suffix(tmp_path):
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow, of metadata cut off.
 def test_truncated_files_are_named_on_one_line(tmp_path, image_format, share):
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     # A comment, as a thumbnail would, holds what ends a whole JPEG.
     options = {"comment": b"\xff\xd9"} if image_format == "JPEG" else {}
     data = encode(Image.fromarray(RGB), image_format, **options)
@@ -456,7 +456,7 @@ def test_square_thumbnail_crops_the_centre_and_averages():
     assert square_thumbnail(rgb, 9).shape == (9, 9, 3)
 
 
-def test_picture_grid():
+def test_image_grid():
     red, blue = np.full((2, 3, 3), (255, 0, 0), np.uint8), np.full((2, 3, 3), (0, 0, 255), np.uint8)
     grid = image_grid([[red, blue], [blue]], gap=1, scale=2)
     assert grid.shape == (2 * 5 + 1, 2 * 7 + 1, 3)
@@ -472,11 +472,11 @@ def test_picture_grid():
 def test_png_and_tiff_keep_everything(tmp_path, suffix, bits, alpha):
     rgb = RGB if bits == 8 else RGB16
     alpha = None if not alpha else ALPHA if bits == 8 else ALPHA16
-    path = tmp_path / "new" / f"picture{suffix}"
+    path = tmp_path / "new" / f"image{suffix}"
     write_image(path, rgb, alpha)
-    picture = read_image(path)
-    np.testing.assert_array_equal(picture.rgb, rgb)
-    np.testing.assert_array_equal(picture.alpha, alpha)
+    image = read_image(path)
+    np.testing.assert_array_equal(image.rgb, rgb)
+    np.testing.assert_array_equal(image.alpha, alpha)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     if path.suffix == ".tif" and alpha is not None:
         with tifffile.TiffFile(path) as file:
@@ -486,10 +486,10 @@ def test_png_and_tiff_keep_everything(tmp_path, suffix, bits, alpha):
 def test_formats_of_8_bits(tmp_path):
     smooth = np.linspace(0, 255, 32 * 48 * 3).reshape(32, 48, 3)
     for suffix, tolerance in ((".bmp", 0.51), (".webp", 12), (".jpg", 6)):
-        path = tmp_path / f"picture{suffix}"
+        path = tmp_path / f"image{suffix}"
         write_image(path, np.rint(smooth * 257).astype(np.uint16))
         np.testing.assert_allclose(read_rgb(path), smooth, atol=tolerance)
-    with Image.open(tmp_path / "picture.jpg") as image:
+    with Image.open(tmp_path / "image.jpg") as image:
         assert JpegImagePlugin.get_sampling(image) == 0  # 4:4:4
     write_image(tmp_path / "alpha.bmp", RGB, ALPHA)
     np.testing.assert_array_equal(read_image(tmp_path / "alpha.bmp").alpha, ALPHA)

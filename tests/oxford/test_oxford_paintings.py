@@ -305,7 +305,7 @@ REQUESTS = {
 }
 
 
-def test_every_behaviour_of_a_server(tmp_path, server):
+def test_every_behavior_of_a_server(tmp_path, server):
     rows = [(f"{server.address}/{path}", "train", "cow") for path in BEHAVIORS]
     rows.insert(3, rows[0])
     seen = []

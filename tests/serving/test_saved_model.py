@@ -35,10 +35,24 @@ def generator() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def folder(generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(generator: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose best model is the generator."""
+    path = tmp_path_factory.mktemp("runs") / "mine"
+    run = Run.open(path, load_recipe("paintings_cnn", ["generator.filters=4"]))
+    run.model_file("best").parent.mkdir(parents=True)
+    generator.save(run.model_file("best"))
+    row = {"epoch": 1, "val_l1_loss": 0.07, "val_delta_e_76": 12.5}
+    run.write_history([row, row | {"epoch": 2, "val_l1_loss": 0.0612}])
+    return run
+
+
+@pytest.fixture(scope="module")
+def version(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's SavedModel, the next version in its folder."""
     folder = tmp_path_factory.mktemp("saved_models") / "tiny"
-    assert export_saved_model(generator, folder) == folder / "1"
-    return folder
+    (folder / "7").mkdir(parents=True)
+    assert keras_colorize.export(run, folder) == folder / "8"
+    return folder / "8"
 
 
 # TensorFlow alone, and TF Serving's messages: importing Keras, us, or tensorflow-io fails.
@@ -82,7 +96,7 @@ np.savez(
 
 def test_serves_in_a_process_with_tensorflow_alone(
     generator: keras.Model,
-    folder: Path,
+    version: Path,
     vivid: tuple[keras.Model, Path],
     images: list[np.ndarray],
     encode,
@@ -97,7 +111,7 @@ def test_serves_in_a_process_with_tensorflow_alone(
     np.savez(tmp_path / "in.npz", lightness=lightness, **encoded)
     subprocess.run(
         [
-            *(sys.executable, "-c", SERVE, str(folder / "1")),
+            *(sys.executable, "-c", SERVE, str(version)),
             *(str(tmp_path / "in.npz"), str(tmp_path / "out.npz"), str(vivid[1])),
         ],
         check=True,
@@ -118,15 +132,15 @@ def test_serves_in_a_process_with_tensorflow_alone(
             assert np.abs(colorized.astype(int) - offline).mean() < (2 if form == "JPEG" else 0.3)
 
 
-def test_a_saved_model_is_not_exported_again(folder: Path, tmp_path: Path) -> None:
+def test_a_saved_model_is_not_exported_again(version: Path, tmp_path: Path) -> None:
     with pytest.raises(keras_colorize.ColorizeError, match="is a SavedModel already"):
-        keras_colorize.export(folder, tmp_path / "again")
+        keras_colorize.export(version.parent, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
-def test_loads_as_a_keras_model_again(generator: keras.Model, folder: Path) -> None:
+def test_loads_as_a_keras_model_again(generator: keras.Model, version: Path) -> None:
     lightness = np.random.default_rng(2).uniform(-1, 1, (2, 32, 32, 1)).astype("float32")
-    for model in (load_predict_ab(folder / "1"), keras_colorize.load(folder)):
+    for model in (load_predict_ab(version), keras_colorize.load(version.parent)):
         expected = generator(lightness, training=False)
         np.testing.assert_allclose(model(lightness), expected, atol=1e-5)
 
@@ -226,9 +240,9 @@ def test_strips_join(images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) 
         assert np.abs(rendered.astype(int) - whole).max() <= 1
 
 
-def test_empty_batches_and_unfit_sides(folder: Path, signatures) -> None:
+def test_empty_batches_and_unfit_sides(version: Path, signatures) -> None:
     any_size = signatures
-    fixed = tf.saved_model.load(folder / "1").signatures
+    fixed = tf.saved_model.load(version).signatures
     nothing = any_size["serving_default"](image_bytes=tf.constant([], tf.string))
     assert nothing["colorized_bytes"].shape == (0,)
     assert fixed["predict_ab"](lightness=tf.zeros((0, 32, 32, 1)))["ab"].shape == (0, 32, 32, 2)
@@ -251,19 +265,9 @@ def test_weights_are_stored_once(vivid: tuple[keras.Model, Path]) -> None:
     assert stored <= model.count_params()
 
 
-def test_card_and_recipe_stand_beside(tmp_path: Path, monkeypatch) -> None:
+def test_card_and_recipe_stand_beside(run: Run, version: Path) -> None:
     """And do not make a run of the SavedModel, which is the next version."""
-    monkeypatch.chdir(tmp_path)
-    Path("served/7").mkdir(parents=True)
-    run = Run.open(Path("runs/mine"), load_recipe("paintings_cnn", ["generator.filters=1"]))
-    model = unet_generator(32, filters=1)
-    run.model_file("best").parent.mkdir(parents=True)
-    model.save(run.model_file("best"))
-    row = {"epoch": 1, "val_l1_loss": 0.07, "val_delta_e_76": 12.5}
-    run.write_history([row, row | {"epoch": 2, "val_l1_loss": 0.0612}])
-    version = keras_colorize.export(run, "served")
-    assert sorted(path.name for path in Path("served").iterdir()) == ["7", "8"]
-    assert version == Path("served/8")
+    assert sorted(path.name for path in version.parent.iterdir()) == ["7", "8"]
     assert (version / "recipe.toml").read_text() == run.recipe_file.read_text()
     card = (version / "MODEL_CARD.md").read_text()
     assert "# mine" in card and "epoch 2" in card and "L1 0.0612" in card

@@ -175,7 +175,7 @@ class TestLogs:
         assert float(logs["discriminator_fake_accuracy"]) == (bias < 0)
         assert float(logs["discriminator_accuracy"]) == 0.5
 
-    def test_every_picture_weighs_the_same(self, small_colorizer, batch):
+    def test_every_image_weighs_the_same(self, small_colorizer, batch):
         colorizer = small_colorizer()
         three, one = ([tensor[part] for tensor in batch] for part in (slice(3), slice(3, 4)))
 
