@@ -168,6 +168,7 @@ def estimate(
     epochs: int | None = None,
     data: "GivenImages | None" = None,
     initial_weights: "Model | None" = None,
+    verbose: int = 1,
 ) -> "Estimate":
     """Estimates what `fit` with the same arguments would take, and leaves no run behind.
 
@@ -182,6 +183,7 @@ def estimate(
         epochs: as `training.epochs=N`.
         data: images to use instead of those that the recipe names.
         initial_weights: a model whose generator's weights to start from.
+        verbose: 1 shows progress bars on stderr if that is a terminal; 0 is silent.
 
     Returns:
         Images, memory, steps and seconds; `print` shows them.
@@ -206,6 +208,8 @@ def estimate(
     from keras_colorize import build
     from keras_colorize.training.distribution import choose_strategy
 
+    labels = ("reading images", "tracing and timing steps")
+    images_bar, steps_bar = (progress_bar(label) if verbose else None for label in labels)
     return build.estimate(
         recipe,
         data,
@@ -213,6 +217,8 @@ def estimate(
         epochs_done=epochs_done,
         resumes=run is not None and run.state_file.exists(),
         strategy=choose_strategy(recipe.training, cluster),
+        progress=images_bar,
+        step_progress=steps_bar,
     )
 
 

@@ -20,9 +20,10 @@ def progress_bar(label: str = "images") -> Callable[[int, int], None] | None:
     def show(done: int, total: int) -> None:
         if not bars:
             bars.append(typer.progressbar(length=total, label=label, file=sys.stderr))
+            bars[0].render_progress()
         bars[0].update(done - bars[0].pos)
         if done == total:
-            bars[0].render_finish()
+            bars.pop().render_finish()
 
     return show
 
