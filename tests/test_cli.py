@@ -153,6 +153,9 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["request", "grpc://a", "b.png", "-o", "c.png"], 1, "grpc://a: name the model"),
         (["request", "grpc://a", "b.png", "-o", "c.jpg"], 1, "c.jpg: servers answer with PNG"),
         (["data", "cache", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
+        (["fit", "paintings_cnn"], 1, "images are: --set data.path=FOLDER"),
+        (["fit", "paintings_cnn", "--data", "a"], 2, "set as by --set data.path=FOLDER"),
+        (["validate", "quickstart", "--batch-size", "3"], 2, "--batch-size; a recipe's values"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
     ],
 )
