@@ -136,8 +136,8 @@ def measure(
     seconds: float = 0
     step_seconds: float = 0
     frozen = max(0, min(settings.frozen_epochs, settings.epochs) - epochs_done)
-    parts = ((True, frozen), (False, settings.epochs - epochs_done - frozen))
-    parts = [(is_frozen, epochs) for is_frozen, epochs in parts if epochs]
+    epochs_of = {True: frozen, False: settings.epochs - epochs_done - frozen}
+    parts = [(is_frozen, epochs) for is_frozen, epochs in epochs_of.items() if epochs]
     at_once = settings.steps_per_execution
     executions = WARMING_STEPS + math.ceil(TIMED_STEPS / at_once)
     clock = _Clock(2 * len(parts) * executions, progress)
