@@ -346,6 +346,17 @@ def test_a_folder_without_images_is_refused_before_tensorflow_loads(call, tmp_pa
     assert not re.search(r"\| +tensorflow$", log, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("option", "is_quiet"), [("--verbose", False), ("--quiet", True)])
+def test_verbose_shows_what_tensorflow_says(call, option, is_quiet):
+    """Here it says something while it starts, before the mistake is found."""
+    mistake = ("--set", "losses.reconstruction=nowhere:loss")
+    code, output, errors = call("fit", "quickstart", *mistake, option)
+    assert (code, output) == (1, "")
+    *notes, line = errors.splitlines()
+    assert "losses.reconstruction: no module nowhere" in line
+    assert (notes == []) == is_quiet
+
+
 def test_a_dry_run_leaves_nothing(call, tmp_path):
     small = ("data.train_images=80", "training.batch_size=8", "generator.filters=1")
     options = [part for value in small for part in ("--set", value)]
