@@ -53,7 +53,7 @@ def fit(
     epochs: int | None = None,
     data: "GivenImages | None" = None,
     initial_weights: "Model | None" = None,
-    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    callbacks: "keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None" = (),
     verbose: int | None = None,
 ) -> Run:
     """Trains what a recipe describes, or resumes the run exactly where it stopped.
@@ -80,11 +80,12 @@ def fit(
             `training.initial_weights` of a recipe: a `Run`, the path of one (its best model), a
             `.keras` file, a `.pt` file of the PyTorch original, or the name of a pretrained
             model. A discriminator begins anew. Not read again when the run resumes.
-        callbacks: Keras callbacks; they run after the package's own, and before the state is
-            saved. One that sets `model.stop_training` ends this call; the run counts as finished
-            when its epochs are done, so the same call resumes it (an `EarlyStopping` then stops
-            after one more epoch without improvement); to be content with what is done, pass
-            `epochs=len(run.history)`. Of their state numbers, strings, None, NumPy scalars and
+        callbacks: Keras callbacks, one or several; they run after the package's own, and before
+            the state is saved. One that saves its model, as `ModelCheckpoint`, saves the
+            generator. One that sets `model.stop_training` ends this call; the run counts as
+            finished when its epochs are done, so the same call resumes it (an `EarlyStopping`
+            then stops after one more epoch without improvement); to be content with what is done,
+            pass `epochs=len(run.history)`. Of their state numbers, strings, None, NumPy scalars and
             lists of these are restored when a run resumes, but arguments of their constructors
             stay as passed; arrays, as the best weights of `EarlyStopping`, other objects and
             files that they write are not. `monitor` needs `mode`. What sets the learning rate
@@ -106,6 +107,7 @@ def fit(
         KeyboardInterrupt: on SIGINT or SIGTERM; the state was saved and the same call resumes.
     """
     recipe = _requested_recipe(recipe, overrides, epochs, data, initial_weights)
+    callbacks = [] if callbacks is None else _listed(callbacks)
     path = Path(runs) / (name or recipe.name)
     cluster = find_cluster(recipe.training.strategy)
     is_chief = cluster is None or cluster.is_chief
@@ -168,6 +170,7 @@ def estimate(
     epochs: int | None = None,
     data: "GivenImages | None" = None,
     initial_weights: "Model | None" = None,
+    verbose: int = 1,
 ) -> "Estimate":
     """Estimates what `fit` with the same arguments would take, and leaves no run behind.
 
@@ -182,6 +185,7 @@ def estimate(
         epochs: as `training.epochs=N`.
         data: images to use instead of those that the recipe names.
         initial_weights: a model whose generator's weights to start from.
+        verbose: 1 shows progress bars on stderr if that is a terminal; 0 is silent.
 
     Returns:
         Images, memory, steps and seconds; `print` shows them.
@@ -206,6 +210,8 @@ def estimate(
     from keras_colorize import build
     from keras_colorize.training.distribution import choose_strategy
 
+    labels = ("reading images", "tracing and timing steps")
+    images_bar, steps_bar = (progress_bar(label) if verbose else None for label in labels)
     return build.estimate(
         recipe,
         data,
@@ -213,6 +219,8 @@ def estimate(
         epochs_done=epochs_done,
         resumes=run is not None and run.state_file.exists(),
         strategy=choose_strategy(recipe.training, cluster),
+        progress=images_bar,
+        step_progress=steps_bar,
     )
 
 

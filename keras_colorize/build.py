@@ -214,6 +214,8 @@ def estimate(
     epochs_done: int = 0,
     resumes: bool = False,
     strategy: str = "none",
+    progress: ReportProgress | None = None,
+    step_progress: ReportProgress | None = None,
 ) -> Estimate:
     """Estimates what a training would take, from a few steps on the first few images.
 
@@ -224,13 +226,20 @@ def estimate(
         epochs_done: of a run that would be resumed.
         resumes: as for `build_training`.
         strategy: that would be used; the steps are on one device in any case.
+        progress: called now and then while images are read.
+        step_progress: called after each step, and before the first one, which is traced.
 
     Raises:
         ColorizeError: as for `build_training`, and if the training would not fit into memory.
     """
     own_parts(recipe)
     measured = functools.partial(
-        measure, recipe, path=path, epochs_done=epochs_done, strategy=strategy
+        measure,
+        recipe,
+        path=path,
+        epochs_done=epochs_done,
+        strategy=strategy,
+        progress=step_progress,
     )
     if are_datasets(data):
         training = _training_on_datasets(recipe, data, resumes, distribution=None)
@@ -245,7 +254,7 @@ def estimate(
         sample = in_memory.model_copy(update={**limits, "test_images": 0})
         given = None
     else:
-        images = _own_images(recipe.data) if data is None else data
+        images = _own_images(recipe.data, progress) if data is None else data
         splits = as_splits(images, recipe.data.image_size, "data")
         sets: list[ImageSet] = [getattr(splits, split) for split in SPLITS]
         counts = {split: len(part) for split, part in zip(SPLITS, sets, strict=True)}
@@ -253,7 +262,8 @@ def estimate(
         rgb = 0  # The process has these already.
         train, validation, test = (ImageSet(part.rgb[:few], part.names[:few]) for part in sets)
         sample, given = in_memory, Splits(train, validation, test)
-    training = build_training(recipe.model_copy(update={"data": sample}), given, resumes=resumes)
+    small = recipe.model_copy(update={"data": sample})
+    training = build_training(small, given, resumes=resumes, progress=progress)
     return measured(training, images=counts, image_bytes=rgb + lab, disk_bytes=on_disk)
 
 

@@ -180,7 +180,7 @@ def fit(
         "initial_weights": initial_weights,
     }
     if dry_run:
-        typer.echo(api.estimate(recipe, **options))
+        typer.echo(api.estimate(recipe, **options, verbose=verbose is not False))
         return
     run = api.fit(recipe, **options, verbose=0 if verbose is False else None)
     best = run.best_epoch

@@ -20,9 +20,10 @@ def progress_bar(label: str = "images") -> Callable[[int, int], None] | None:
     def show(done: int, total: int) -> None:
         if not bars:
             bars.append(typer.progressbar(length=total, label=label, file=sys.stderr))
+            bars[0].render_progress()
         bars[0].update(done - bars[0].pos)
         if done == total:
-            bars[0].render_finish()
+            bars.pop().render_finish()
 
     return show
 
@@ -38,6 +39,16 @@ _METAVARS = {
 
 class Command(TyperCommand):
     """A command whose plain help shows options in groups, as `rich_help_panel` names them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Names --set, where there is one, for options that do not exist and are like none."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            has_set = any("--set" in parameter.opts for parameter in self.params)
+            if has_set and not getattr(error, "possibilities", True):
+                error.message += "; a recipe's values are set as by --set data.path=FOLDER"
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Arguments as RECIPE, MODEL... and [IMAGE]..., not as {recipe}."""

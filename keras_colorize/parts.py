@@ -75,5 +75,9 @@ def load_part(key: str, part: str, keywords: Sequence[str] = ()) -> Callable[...
         inspect.signature(function).bind(*parameters, **dict.fromkeys(keywords))
     except TypeError as error:
         taken = ", ".join((*parameters, *(f"{keyword}=" for keyword in keywords)))
-        raise RecipeError(f"{key}: {part} must take ({taken}): {error}") from None
+        message = f"{key}: {part} must take ({taken}): {error}"
+        if len(keywords) > 1:
+            message += "; further keys of the recipe's table are arguments"
+            message += " (**_ takes those it does not use)"
+        raise RecipeError(message) from None
     return function

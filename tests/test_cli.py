@@ -153,6 +153,9 @@ def test_no_command_is_bad_usage_and_shows_the_help(call, arguments):
         (["request", "grpc://a", "b.png", "-o", "c.png"], 1, "grpc://a: name the model"),
         (["request", "grpc://a", "b.png", "-o", "c.jpg"], 1, "c.jpg: servers answer with PNG"),
         (["data", "cache", "paintings_cnn"], 1, "paintings_cnn: data.path: is unset; say where"),
+        (["fit", "paintings_cnn"], 1, "images are: --set data.path=FOLDER"),
+        (["fit", "paintings_cnn", "--data", "a"], 2, "set as by --set data.path=FOLDER"),
+        (["validate", "quickstart", "--batch-size", "3"], 2, "--batch-size; a recipe's values"),
         (["plot", "nothing"], 1, "nothing: no run: it has no recipe.toml"),
     ],
 )
@@ -341,6 +344,17 @@ def test_a_folder_without_images_is_refused_before_tensorflow_loads(call, tmp_pa
     assert code == 1
     assert "keras-colorize: .: no image in it (.jpg " in log
     assert not re.search(r"\| +tensorflow$", log, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("option", "is_quiet"), [("--verbose", False), ("--quiet", True)])
+def test_verbose_shows_what_tensorflow_says(call, option, is_quiet):
+    """Here it says something while it starts, before the mistake is found."""
+    mistake = ("--set", "losses.reconstruction=nowhere:loss")
+    code, output, errors = call("fit", "quickstart", *mistake, option)
+    assert (code, output) == (1, "")
+    *notes, line = errors.splitlines()
+    assert "losses.reconstruction: no module nowhere" in line
+    assert (notes == []) == is_quiet
 
 
 def test_a_dry_run_leaves_nothing(call, tmp_path):

@@ -1,7 +1,24 @@
+import io
 import logging
+import re
 import sys
 
-from keras_colorize.console import log, printed_log
+from keras_colorize.console import log, printed_log, progress_bar
+
+
+def test_a_bar_is_there_from_the_start_and_anew_after_its_end(monkeypatch):
+    """A source of one's own counts its images, and then they are read."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert progress_bar() is None
+    terminal.isatty = lambda: True
+    show = progress_bar("reading")
+    for done, total in ((0, 2), (1, 2), (2, 2), (0, 4), (3, 4), (4, 4)):
+        show(done, total)
+    assert re.findall(r"reading +\S+ +(\d+)%", terminal.getvalue()) == (
+        ["0", "50", "100", "0", "75", "100"]
+    )
+    assert terminal.getvalue().count("\n") == 2
 
 
 def without_logging(monkeypatch):

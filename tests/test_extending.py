@@ -98,7 +98,8 @@ class TestMistakes:
             (
                 "generator.depth=3",
                 "generator.network: my_parts:small_generator must take (image_size, seed=, "
-                "filters=, depth=): got an unexpected keyword argument 'depth'",
+                "filters=, depth=): got an unexpected keyword argument 'depth'; further keys of "
+                "the recipe's table are arguments (**_ takes those it does not use)",
             ),
             ("schedule.shape=damaged:f", "damaged cannot be imported: SyntaxError: "),
             ("schedule.shape=needy:f", "schedule.shape: needy needs no_such_package (got "),

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +43,30 @@ def test_the_wheel_holds_recipes_models_and_their_cards(wheel: Path) -> None:
     assert wheel.stat().st_size < 21 * 2**20
 
 
-def test_its_description_stands_without_the_repository(wheel: Path) -> None:
-    """An index shows it: what it links to is at an address, and other files are named."""
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    """What an index reads."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        text = archive.read(name).decode().partition("\n\n")[2]
+        return message_from_bytes(archive.read(name))
+
+
+def test_an_index_shows_where_it_comes_from(metadata: Message) -> None:
+    """What it builds on; the design notes say why the repository is not among them."""
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL"))
+    assert list(urls) == ["Original program", "Oxford Paintings Dataset"]
+    text = "".join((ROOT / "docs" / f"{page}.md").read_text() for page in ("design", "oxford"))
+    assert all(f"]({url})" in text for url in urls.values())
+    assert metadata["Author"] == "The keras_colorize authors"
+
+
+def test_its_description_stands_without_the_repository(metadata: Message) -> None:
+    """An index shows it: what it links to is at an address, and other files are named."""
+    text = metadata.get_payload(decode=True).decode()
     assert "## Colorize" in text
     targets = re.findall(r"\]\(([^)]*)\)", text)
     assert [target for target in targets if not target.startswith("https://")] == []
+    assert not re.search(r"(?m)^\[[^\]]+\]:|<(img|a)\b", text)  # Other ways to write a link.
     assert "Museum paintings" not in text  # the caption of the image
     assert "[All options](" not in text and "All options (`docs/colorizing.md`)." in text
     files = re.findall(r"\(`([^`]+\.\w+)`\)", text)

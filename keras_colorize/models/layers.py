@@ -231,13 +231,16 @@ class SpectralConv2D(Conv2D):
         self.u = self._add_vector("u", self.filters)
         self.v = self._add_vector("v", fan_in)
 
+    def add_weight(self, *arguments: Any, **options: Any) -> keras.Variable:
+        """Adds one that mixed precision does not round: sigma is computed in float32."""
+        return super().add_weight(*arguments, **options, autocast=False)
+
     def _add_vector(self, name: str, size: int) -> keras.Variable:
         return self.add_weight(
             name=name,
             shape=(size,),
             initializer=keras.initializers.RandomNormal(seed=size),
             trainable=False,
-            autocast=False,
         )
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

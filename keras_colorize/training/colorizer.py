@@ -1,6 +1,8 @@
 """The models that train: a generator alone, and a generator against a discriminator."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -82,6 +84,10 @@ class Colorizer(keras.Model):
     def call(self, lightness: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Predicts ab; `predict` works as for any Keras model."""
         return self.output_generator(lightness, training=training)
+
+    def save(self, filepath: str | Path, overwrite: bool = True, **options: Any) -> None:
+        """Saves the generator, as a run's models are, when a Keras callback saves its model."""
+        self.output_generator.save(filepath, overwrite=overwrite, **options)
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One update, as Keras's `fit` calls it; logs the epoch's means so far."""

@@ -238,14 +238,8 @@ def require_same(distribution: Distribution, facts: Mapping[str, bytes]) -> None
     # Small whole numbers, which every device can gather.
     hashes = [hashlib.blake2b(value, digest_size=8).digest() for value in facts.values()]
     mine = tf.constant([list(digest) for digest in hashes], tf.float32)
-    strategy = distribution.strategy
-
-    @tf.function
-    def gather() -> tf.Tensor:
-        return strategy.gather(strategy.run(tf.identity, args=(mine[None],)), axis=0)
-
     with _interruptible():
-        gathered = gather().numpy()
+        gathered = _gathering(distribution.strategy)(mine[None]).numpy()
     different = [
         name for index, name in enumerate(facts) if np.any(gathered[:, index] != gathered[0, index])
     ]
@@ -254,6 +248,18 @@ def require_same(distribution: Distribution, facts: Mapping[str, bytes]) -> None
             f"workers do not agree on {' and '.join(different)}; all need the same command, the "
             "same images, and the run's folder on a disk that they share"
         )
+
+
+# One function for all calls: of a new one for each TensorFlow warns, as of retracing.
+@cache
+def _gathering(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of (1, ...) on this worker -> (workers, ...), of all of them in order."""
+
+    @tf.function
+    def gather(mine: tf.Tensor) -> tf.Tensor:
+        return strategy.gather(strategy.run(tf.identity, args=(mine,)), axis=0)
+
+    return gather
 
 
 def require_shared(distribution: Distribution, file: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -110,6 +110,7 @@ def measure(
     disk_bytes: int = 0,
     epochs_done: int,
     strategy: str = "none",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Estimate:
     """Trains and validates a few steps, and computes what all of them would take.
 
@@ -122,6 +123,7 @@ def measure(
         disk_bytes: room that they take on disk.
         epochs_done: of a run that would be resumed.
         strategy: that would be used.
+        progress: called with the steps done and their total, after each and before the first.
 
     Raises:
         ColorizeError: the process would not fit into memory.
@@ -130,20 +132,17 @@ def measure(
     steps, validation_steps = (
         math.ceil(images[split] / settings.batch_size) for split in ("train", "validation")
     )
-    clock = _Clock()
     batches = training.batches(tf.Variable(0, trainable=False), 0).repeat()
     seconds: float = 0
     step_seconds: float = 0
     frozen = max(0, min(settings.frozen_epochs, settings.epochs) - epochs_done)
-    for is_frozen, epochs in (
-        (True, frozen),
-        (False, settings.epochs - epochs_done - frozen),
-    ):
-        if not epochs:
-            continue
+    epochs_of = {True: frozen, False: settings.epochs - epochs_done - frozen}
+    parts = [(is_frozen, epochs) for is_frozen, epochs in epochs_of.items() if epochs]
+    at_once = settings.steps_per_execution
+    executions = WARMING_STEPS + math.ceil(TIMED_STEPS / at_once)
+    clock = _Clock(2 * len(parts) * executions, progress)
+    for is_frozen, epochs in parts:
         colorizer.freeze(is_frozen)
-        at_once = settings.steps_per_execution
-        executions = WARMING_STEPS + math.ceil(TIMED_STEPS / at_once)
         colorizer.fit(
             batches,
             steps_per_epoch=executions * at_once,
@@ -184,17 +183,28 @@ def measure(
 
 
 class _Clock(keras.callbacks.Callback):
-    """Notes when batches end."""
+    """Notes when batches end.
 
-    def __init__(self) -> None:
+    Args:
+        total: how many there will be.
+        progress: called with the number of those that have ended, and the total.
+    """
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
         super().__init__()
         self.ends: list[float] = []
+        self.total = total
+        self.done = 0
+        self.progress = progress or (lambda done, total: None)
+        self.progress(0, total)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Notes the time when the batch is computed, on a GPU too."""
         for value in (logs or {}).values():
             float(value)
         self.ends.append(time.perf_counter())
+        self.done += 1
+        self.progress(self.done, self.total)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """The same."""

@@ -12,6 +12,11 @@ from keras_colorize.recipe import Recipe
 from keras_colorize.training.callbacks import Logs
 from keras_colorize.training.state import Progress
 
+_MONITORING = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+)
 _PLAIN = bool | int | float | str | None
 
 
@@ -57,17 +62,34 @@ class KeptCallbacks(keras.callbacks.Callback):
 
 
 def check_callbacks(callbacks: Sequence[object], recipe: Recipe) -> None:
-    """Raises a ColorizeError for what is no callback, or sets a rate that a schedule computes."""
+    """Raises a ColorizeError for what is no callback, or works against the training itself."""
     for callback in callbacks:
         name = type(callback).__name__
         if not isinstance(callback, keras.callbacks.Callback):
             raise ColorizeError(f"callbacks: must be Keras callbacks (got {name})")
+        if isinstance(callback, keras.callbacks.BackupAndRestore):  # It would bring older weights.
+            raise ColorizeError(f"callbacks: leave out {name}; a run resumes exactly by itself")
         sets_rate = keras.callbacks.ReduceLROnPlateau | keras.callbacks.LearningRateScheduler
         if isinstance(callback, sets_rate) and not recipe.schedule.is_assignable:
             raise ColorizeError(
                 f"callbacks: {name} sets the learning rate, which the recipe's schedule computes; "
                 'set schedule.shape = "constant" and schedule.warmup_steps = 0'
             )
+        _check_monitor(callback)
+
+
+def _check_monitor(callback: keras.callbacks.Callback) -> None:
+    """Raises for what Keras raises, or warns of, after the first epoch only."""
+    if not isinstance(callback, _MONITORING) or not getattr(callback, "save_best_only", True):
+        return
+    name, monitor = type(callback).__name__, callback.monitor
+    if monitor in ("loss", "val_loss"):
+        raise ColorizeError(
+            f"callbacks: {name} monitors {monitor}, which is not logged; name another figure, as "
+            'monitor="val_l1_loss", mode="min"'
+        )
+    if callback.mode == "auto":
+        raise ColorizeError(f'callbacks: {name} needs mode="min" or "max" to monitor {monitor}')
 
 
 def kept_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:

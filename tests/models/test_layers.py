@@ -249,6 +249,17 @@ class TestSpectralConv2D:
         assert layer.u.dtype == layer.v.dtype == "float32"
         assert np.linalg.norm(layer.u.numpy()) == pytest.approx(1.0, rel=1e-6)
 
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_mixed_precision_rounds_the_kernel_once(self, layer, precision):
+        """After it was divided, and not before."""
+        mixed = SpectralConv2D(self.FILTERS, self.SIZE, dtype=f"mixed_{precision}")
+        mixed.build((None, self.SIZE, self.SIZE, self.CHANNELS))
+        mixed.set_weights(layer.get_weights())
+        mixed.bias.assign(tf.zeros(self.FILTERS))
+        layer.bias.assign(tf.zeros(self.FILTERS))
+        expected = tf.cast(self.effective_matrix(layer), precision)
+        np.testing.assert_array_equal(self.effective_matrix(mixed), expected)
+
 
 class TestChromaContrast:
     def test_keeps_the_pivot_and_the_hue(self):

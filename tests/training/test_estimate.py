@@ -1,8 +1,11 @@
 """What `estimate` says that a training would take."""
 
+import io
 import json
 import math
+import re
 import shutil
+import sys
 
 import keras
 import numpy as np
@@ -12,7 +15,7 @@ from PIL import Image
 from test_fit_options import RECIPE, TRAIN, VALIDATION, generator
 
 import keras_colorize
-from keras_colorize import ColorizeError, load_recipe
+from keras_colorize import ColorizeError, cli, load_recipe
 from keras_colorize.training.colorizer import Colorizer
 from keras_colorize.training.estimate import measure
 from keras_colorize.training.loop import Training
@@ -111,6 +114,37 @@ def test_a_strategy_is_named_and_not_used(estimate, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(ColorizeError, match=r"^TF_CONFIG: must name workers"):
         estimate(data=(TRAIN, VALIDATION))
+
+
+def as_terminal(monkeypatch) -> io.StringIO:
+    """What stderr then is. Called by the test itself: pytest sets stderr after fixtures."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
+def test_a_terminal_shows_what_is_done(estimate, monkeypatch):
+    terminal = as_terminal(monkeypatch)
+    estimate("data.source=painted_scenes", "data.train_images=9", "data.validation_images=3")
+    images, steps, _ = (line.split("\r") for line in terminal.getvalue().split("\n"))
+    assert all("reading images" in text for text in images[1:])
+    assert all("tracing and timing steps" in text for text in steps[1:])
+    # Before the first step, which takes longest, and after each that trains or validates.
+    assert [re.search(r"(\d+)%", text)[1] for text in (steps[1], steps[-1])] == ["0", "100"]
+    assert len(steps) > 2 * 12
+
+
+def test_a_terminal_is_left_alone(estimate, tmp_path, monkeypatch, capsys):
+    terminal = as_terminal(monkeypatch)
+    estimate(data=(TRAIN, VALIDATION), verbose=0)
+    options = {"name": None, "epochs": None, "initial_weights": None, "runs": tmp_path / "runs"}
+    recipe, overrides = str(tmp_path / "tiny.toml"), ["data.source=test_estimate:scenes"]
+    cli.fit(recipe, **options, overrides=overrides, dry_run=True, verbose=False)
+    assert terminal.getvalue() == ""
+    assert "would train; nothing is written" in capsys.readouterr().out
+    cli.fit(recipe, **options, overrides=overrides, dry_run=True, verbose=None)
+    assert "timing steps" in terminal.getvalue()
 
 
 def test_steps_at_once_and_frozen_epochs_are_timed_apart(tmp_path, steps, batch):

@@ -248,9 +248,28 @@ class TestCallbacks:
         # A row has the rate of its epoch; the first one sets the best value.
         assert rates == pytest.approx([3e-4, 3e-4, 1.5e-4, 0.75e-4])
 
+    def test_one_that_saves_the_model_saves_the_generator(self, fit, whole, tmp_path):
+        """As `ModelCheckpoint` does, and those of W&B and others; one needs no list."""
+        path = tmp_path / "epoch_{epoch}.keras"
+        run = fit("saved", epochs=2, callbacks=keras.callbacks.ModelCheckpoint(path))
+        saved, last = (
+            keras_colorize.load(model).get_weights()
+            for model in (tmp_path / "epoch_2.keras", run.models["last"])
+        )
+        np.testing.assert_equal(saved, last)
+        assert_same(run, whole)
+        fit("from_saved", initial_weights=tmp_path / "epoch_1.keras", epochs=1, callbacks=None)
+
     def test_what_cannot_be_used(self, fit, whole):
         plateau = keras.callbacks.ReduceLROnPlateau()
         for callback, message in [
+            (keras.callbacks.BackupAndRestore("backup"), "BackupAndRestore; a run resumes exactly"),
+            (keras.callbacks.EarlyStopping(), 'monitors val_loss, .*"val_l1_loss", mode="min"'),
+            (keras.callbacks.EarlyStopping("val_l1_loss"), 'needs mode="min" or "max"'),
+            (
+                keras.callbacks.ModelCheckpoint("a.keras", save_best_only=True),
+                "ModelCheckpoint monitors val_loss, which is not logged",
+            ),
             (plateau, 'ReduceLROnPlateau sets .*schedule.shape = "constant"'),
             (len, r"must be Keras callbacks \(got builtin_function_or_method\)"),
         ]:

@@ -87,6 +87,7 @@ def finish(worker: subprocess.Popen) -> str:
     """Waits for a worker that shall succeed; what it printed."""
     output, errors = worker.communicate(timeout=DEADLINE)
     assert worker.returncode == 0, errors
+    assert "retracing" not in errors, errors
     return output
 
 
