@@ -53,7 +53,8 @@ DataOption = Annotated[
         "the test images of the runs.",
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Show only the result and errors.")]
+QUIET_HELP = "Show only the result and errors."
+QuietOption = Annotated[bool, typer.Option("--quiet", help=QUIET_HELP)]
 SizeOption = Annotated[
     int | None,
     typer.Option(min=1, help="Evaluate at this size; by default the largest of the models'."),
@@ -339,6 +340,7 @@ def colorize(
             metavar="FILE.jsonl", help="Add a line for each image: done, kept or failed, and why."
         ),
     ] = None,
+    quiet: Annotated[bool, running_option("--quiet", help=QUIET_HELP)] = False,
 ) -> None:
     """Colorize images of any size at full resolution."""
     from keras_colorize import api
@@ -349,7 +351,7 @@ def colorize(
     if output is None and "-o" in inputs:
         raise typer.BadParameter("-o: put options before --")
     finished = ""
-    bar = progress_bar("images")
+    bar = None if quiet else progress_bar("images")
 
     def progress(done: int, total: int) -> None:
         nonlocal finished
@@ -385,7 +387,8 @@ def colorize(
             raise
         hint = "" if force else "; continue with --skip-existing"
         raise typer.Abort(f"interrupted{finished}{hint}") from None
-    for line in [*summary.notes, *(reason for _, reason in summary.failed)]:
+    notes = [] if quiet else summary.notes
+    for line in [*notes, *(reason for _, reason in summary.failed)]:
         typer.echo(f"{NAME}: {line}", err=True)
     total = len(summary.done) + len(summary.failed)
     counts = f"{len(summary.done) - len(summary.kept)} of {total} images colorized"

@@ -306,6 +306,19 @@ def test_a_command_with_tensorflow_is_quiet(call, tmp_path):
         assert (colorized.size, colorized.mode) == ((30, 20), "RGB")
 
 
+@pytest.mark.parametrize("option", [[], ["--quiet"]])
+def test_quiet_leaves_notes_out(call, tmp_path, option):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_text("no image")
+    (tmp_path / "in" / "list.txt").touch()
+    code, output, errors = call("colorize", "in", "-o", "out", *option)
+    assert (code, output) == (1, "1 of 2 images colorized: out\n")
+    *notes, failure = errors.splitlines()
+    assert notes == ([] if option else ["keras-colorize: in: not read: 1 .txt"])
+    assert failure.startswith("keras-colorize: in/b.png: ")
+
+
 def test_a_list_of_files_in_and_a_report_out(call, tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "in" / "in a folder.png")
