@@ -232,7 +232,10 @@ def swap_size(data: bytes, form: str) -> bytes:
             lambda encode: encode(np.zeros((1, 65536), "u1"), "PNG"),
             "has a side of more than 65,535",
         ),
-        (lambda encode: b"\x89PNG\r\n\x1a\n" + bytes(30), "is damaged: its size is 0"),
+        (
+            lambda encode: b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + bytes(17),
+            "is damaged: its size is 0",
+        ),
         # Told from the header, since there is no more than that.
         (lambda encode: swap_size(encode(IMAGE, "PNG")[:33], ">II"), "has 3600 megapixels"),
         (lambda encode: swap_size(encode(IMAGE, "JPEG"), ">HH"), "has 3600 megapixels"),
@@ -243,6 +246,11 @@ def swap_size(data: bytes, form: str) -> bytes:
         (lambda encode: hide_in_jpeg(encode, b"\x01"), "is a damaged JPEG: its header"),
         (lambda encode: hide_in_jpeg(encode, b"\xd0"), "is a damaged JPEG: its header"),
         (hide_in_png, "is a damaged PNG: its header is not first"),
+        # As Xcode writes it for iPhones.
+        (
+            lambda encode: b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBIP\0 \x06" + bytes(30),
+            "is a damaged PNG: its header is not first",
+        ),
     ],
 )
 def test_errors_name_the_image_and_the_reason(decode, encode, make, message: str) -> None:

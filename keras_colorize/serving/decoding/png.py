@@ -19,11 +19,11 @@ def decode(image_bytes: tf.Tensor, data: tf.Tensor, check: Check) -> tuple[tf.Te
     Reference:
         W3C PNG Specification (Third Edition), 5 and 11.
     """
-    width, height = number(data, 16, 4, True), number(data, 20, 4, True)
-    image_bytes = check.size(height, width, image_bytes)
-    # The decoder skips unknown chunks before it, and would find another size.
+    # The decoder skips unknown chunks before the header, and would find another size.
     is_first = tf.equal(number(data, 8, 8, True), int.from_bytes(b"\0\0\0\x0dIHDR"))
     image_bytes = check(is_first, "is a damaged PNG: its header is not first", image_bytes)
+    width, height = number(data, 16, 4, True), number(data, 20, 4, True)
+    image_bytes = check.size(height, width, image_bytes)
     transparent, exif = _find_chunks(data)
     color_type = tf.cast(number(data, 25, 1, True), tf.int32)
     has_alpha = tf.reduce_any(tf.equal(color_type, _HAS_ALPHA)) | (transparent > 0)
