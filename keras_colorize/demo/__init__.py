@@ -37,7 +37,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         code = getattr(error, "errno", None)
         reason = os.strerror(code) if code and code > 0 else error.args[-1]
         hint = "; choose another --port, 0 for any" if code == errno.EADDRINUSE else ""

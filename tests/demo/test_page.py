@@ -279,6 +279,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path, monkeypatch, capsys) 
             "choose another --port, 0 for any\n"
         )
     assert "no.such.host.invalid:7860: cannot listen here" in errors("--host=no.such.host.invalid")
+    assert errors("--host=a..b").startswith("keras-colorize: a..b:7860: cannot listen here (")
     assert errors("--port=0", "--models", "nowhere").startswith("keras-colorize: nowhere: no model")
     monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
     assert errors() == "keras-colorize: demo: needs pip install 'keras-colorize[demo]'\n"
