@@ -464,6 +464,10 @@ def test_image_grid():
     np.testing.assert_array_equal(grid[6:10, 1:7], np.full((4, 6, 3), (0, 0, 255)))
     assert (grid[6:, 7:] == 255).all()
     assert (grid[:, [0, 7, 14]] == 255).all()
+    gaps = [np.int64(1), (1, 1)]
+    np.testing.assert_array_equal(
+        [image_grid([[red, blue], [blue]], gap=gap, scale=2) for gap in gaps], [grid, grid]
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF"])

@@ -123,7 +123,7 @@ def image_grid(
     Returns:
         uint8, shape (rows * (H * scale + gap) + gap, longest row * (W * scale + gap) + gap, 3).
     """
-    above, before = (gap, gap) if isinstance(gap, int) else gap
+    above, before = gap if isinstance(gap, tuple) else (gap, gap)
     height, width = (side * scale for side in rows[0][0].shape[:2])
     down, across = above + height, before + width
     columns = max(len(row) for row in rows)
