@@ -81,8 +81,8 @@ def fit(
             `.keras` file, a `.pt` file of the PyTorch original, or the name of a pretrained
             model. A discriminator begins anew. Not read again when the run resumes.
         callbacks: Keras callbacks, one or several; they run after the package's own, and before
-            the state is saved. One that saves its model, as `ModelCheckpoint`, saves the
-            generator. One that sets `model.stop_training` ends this call; the run counts as
+            the state is saved. One that saves its model or weights, as `ModelCheckpoint`, saves
+            the generator's. One that sets `model.stop_training` ends this call; the run counts as
             finished when its epochs are done, so the same call resumes it (an `EarlyStopping`
             then stops after one more epoch without improvement); to be content with what is done,
             pass `epochs=len(run.history)`. Of their state numbers, strings, None, NumPy scalars and

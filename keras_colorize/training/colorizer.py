@@ -89,6 +89,10 @@ class Colorizer(keras.Model):
         """Saves the generator, as a run's models are, when a Keras callback saves its model."""
         self.output_generator.save(filepath, overwrite=overwrite, **options)
 
+    def save_weights(self, filepath: str | Path, overwrite: bool = True, **options: Any) -> None:
+        """Saves those of the generator, for callbacks too."""
+        self.output_generator.save_weights(filepath, overwrite=overwrite, **options)
+
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One update, as Keras's `fit` calls it; logs the epoch's means so far."""
         return self._log(batch, self.update(batch))

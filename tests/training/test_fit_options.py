@@ -260,6 +260,16 @@ class TestCallbacks:
         assert_same(run, whole)
         fit("from_saved", initial_weights=tmp_path / "epoch_1.keras", epochs=1, callbacks=None)
 
+    def test_one_that_saves_weights_saves_those_of_the_generator(self, fit, tmp_path):
+        path = tmp_path / "last.weights.h5"
+        saving = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+        run = fit("weights", epochs=2, callbacks=saving)
+        model = keras_colorize.load(run.models["last"])
+        last = model.get_weights()
+        model.set_weights([np.zeros_like(array) for array in last])
+        model.load_weights(path)
+        np.testing.assert_equal(model.get_weights(), last)
+
     def test_what_cannot_be_used(self, fit, whole):
         plateau = keras.callbacks.ReduceLROnPlateau()
         for callback, message in [
