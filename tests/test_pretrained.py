@@ -25,7 +25,7 @@ class TestEveryModel:
     def test_has_the_recipe_that_trained_it(self, name):
         """As resolved, but for the folder of images and keys that recipes got later."""
         path = pretrained.MODELS[name].path.with_suffix(".toml")
-        installed = load_recipe(recipe_paths()[name])
+        installed = load_recipe(recipe_paths()[f"{name}_finetuned"])
         differences = installed.differences(load_recipe(path))
         assert [key.partition(":")[0] for key in differences] in ([], ["data.path"])
 
@@ -41,9 +41,11 @@ class TestEveryModel:
         assert has_vividness(generator)
         assert 0 <= vividness(generator) <= 1
 
-    def test_its_weights_start_a_training(self, name):
-        """A new network of its recipe, with its weights, computes the same."""
-        arguments = load_recipe(recipe_paths()[name]).generator.model_dump(exclude={"network"})
+    @pytest.mark.parametrize("recipe", ["{}", "{}_finetuned"])
+    def test_its_weights_start_a_training(self, name, recipe):
+        """A new network of the recipe, with its weights, computes the same."""
+        recipe = load_recipe(recipe_paths()[recipe.format(name)])
+        arguments = recipe.generator.model_dump(exclude={"network"})
         network = efficientnet_generator(**arguments | {"encoder_weights": "none"})
         resolve(name).copy_weights(network)
         lightness = np.random.default_rng(0).uniform(-1, 1, (1, 64, 96, 1)).astype("float32")

@@ -115,7 +115,13 @@ def mistakes(path: Path, *overrides: str) -> list[str]:
 class TestInstalled:
     def test_names(self):
         assert list(recipe_paths()) == sorted(
-            [*RECIPES, "paintings_and_photos", "paintings_cnn", "quickstart"]
+            [
+                *RECIPES,
+                "paintings_and_photos",
+                "paintings_and_photos_finetuned",
+                "paintings_cnn",
+                "quickstart",
+            ]
         )
 
     @pytest.mark.parametrize("name", RECIPES)
