@@ -71,7 +71,11 @@ class Manifest:
         # One thread at a time, though not always the one that opens it.
         self._database = sqlite3.connect(path, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
-        self._database.executescript(_TABLES)
+        try:
+            self._database.executescript(_TABLES)
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Closes the file."""
