@@ -71,7 +71,7 @@ def fit(
             `keras_colorize.data.sources.Splits`; two or three arrays to train, to validate and
             to test on, uint8, shape (N, S, S, 3), sRGB, S = `data.image_size`; or two
             `tf.data.Dataset`s that yield one such image at a time, to train and to validate on.
-            Splits and arrays are flipped, cropped and shuffled as those of a recipe, and the run
+            Splits and arrays are shuffled and augmented as those of a recipe, and the run
             resumes exactly if the same images are passed again. Datasets are iterated anew in
             each epoch, and used as they are. A run on them resumes exactly at the end of an
             epoch; within one it skips as many batches as were done, which are the same ones only
@@ -765,7 +765,8 @@ def _requested_recipe(
     changes: dict[str, object] = {"source": "given", "path": None}
     changes |= dict.fromkeys(("train_images", "validation_images", "test_images"))
     if are_datasets(data):
-        changes |= {"flip": False, "crop": 1.0}  # Datasets are used as they are.
+        # Datasets are used as they are.
+        changes |= {"flip": False, "crop": 1.0, "degraded_share": 0.0}
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
 
 

@@ -141,7 +141,7 @@ def cache_images(
     return cache_in_memory(images, progress)
 
 
-_NOT_OF_IMAGES = {"flip", "crop", "memory_gib", "cache"}
+_NOT_OF_IMAGES = {"flip", "crop", "degraded_share", "memory_gib", "cache"}
 """Keys of the data table that do not decide which images are read."""
 
 
@@ -355,6 +355,7 @@ def build_training_batches(
         seed=recipe.training.seed,
         flip=recipe.data.flip,
         crop=recipe.data.crop,
+        degraded_share=recipe.data.degraded_share,
         first_batch=first_batch,
         shard=shard,
     )

@@ -115,6 +115,9 @@ class Data(Table):
     """Mirror half of the training images, drawn every epoch."""
     crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Smallest side of random training crops, as a share; 1: no crops."""
+    degraded_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of training images that the generator sees as old photographs are: blurred, faded or
+    darkened, and grainy."""
     memory_gib: Annotated[float, Field(gt=0.0)] | None = None
     """Hold Lab of the images in memory up to this size, in GiB, and on disk above; unset: a quarter
     of the machine's memory."""
@@ -149,7 +152,8 @@ class Data(Table):
         Two tables that have the same test images become equal.
         """
         if self.source not in _TEST_KEYS:
-            changes = {"flip": True, "crop": 1.0, "memory_gib": None, "cache": None}
+            unused = ("flip", "crop", "degraded_share", "memory_gib", "cache")
+            changes = {key: Data.model_fields[key].default for key in unused}
             return self.model_copy(update={"image_size": image_size, **changes})
         few = Data(source=self.source, train_images=1, validation_images=1)
         kept = {key: getattr(self, key) for key in _TEST_KEYS[self.source]}
@@ -315,7 +319,7 @@ class Training(Table):
     batch_size: Count = 32
     """Images a step, over all devices."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of initial weights, dropout, order, flips and crops."""
+    """Of initial weights, dropout, order, flips, crops and degraded images."""
     initial_weights: str | None = None
     """Model whose generator's weights to start from: a run, a `.keras` file, the original's `.pt`,
     the name of a pretrained model, or `hf://user/name`."""

@@ -712,7 +712,12 @@ def test_initial_weights_have_one_spelling(write, spelling):
 )
 def test_tables_with_the_same_test_images_are_equal_for_testing(source, kept):
     data = Data(source=source, train_images=50, validation_images=60, crop=0.5, image_size=64)
-    for changes in ({"flip": False}, {"memory_gib": 1.0}, {"cache": "x"}):
+    for changes in (
+        {"flip": False},
+        {"degraded_share": 0.5},
+        {"memory_gib": 1.0},
+        {"cache": "x"},
+    ):
         assert data.model_copy(update=changes).for_testing() == data.for_testing()
     tested = data.for_testing(96)
     assert (tested.image_size, tested.test_images) == (96, data.test_images)

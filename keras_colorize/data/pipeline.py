@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_colorize.color import normalize
 from keras_colorize.data.cache import LabCache
+from keras_colorize.data.degradation import degrade, random_degradations
 from keras_colorize.data.lab import LAB_STEPS
 from keras_colorize.data.sharding import Shard
 from keras_colorize.errors import ColorizeError
@@ -21,10 +22,11 @@ def training_batches(
     seed: int,
     flip: bool = True,
     crop: float = 1.0,
+    degraded_share: float = 0.0,
     first_batch: int = 0,
     shard: Shard | None = None,
 ) -> tf.data.Dataset:
-    """Batches of one epoch, shuffled, flipped and cropped as (seed, epoch) alone decide.
+    """Batches of one epoch, shuffled, flipped, cropped and degraded as (seed, epoch) alone decide.
 
     Every iteration over the dataset reads `epoch` anew. An interrupted epoch resumes
     exactly where it stopped with `first_batch`.
@@ -33,10 +35,11 @@ def training_batches(
         lab_cache: Lab of N images of SxS pixels.
         batch_size: images in a batch; the last one may have fewer.
         epoch: integer scalar, read when an iteration starts.
-        seed: of shuffling, flipping and cropping.
+        seed: of shuffling, flipping, cropping and degrading.
         flip: whether half of the images, drawn anew each epoch, are mirrored left to right.
         crop: smallest side of the random square crops, as a share of S; each is enlarged to S
             bilinearly. 1 for whole images.
+        degraded_share: share of images whose lightness is degraded (`degradation.py`).
         first_batch: number of batches of the epoch to skip.
         shard: the replicas to load parts of each batch for.
 
@@ -51,17 +54,21 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
         mirrored = tf.random.stateless_uniform((count,), seed=(seed + 1, number)) < 0.5
         boxes = _random_boxes(count, crop, (seed + 2, number))
-        positions = tf.data.Dataset.from_tensor_slices((order, mirrored & flip, boxes))
+        drawn: tuple[tf.Tensor, ...] = (order, mirrored & flip, boxes)
+        if degraded_share > 0.0:
+            drawn += random_degradations(count, degraded_share, (seed + 3, number))
+        positions = tf.data.Dataset.from_tensor_slices(drawn)
         return positions.skip(first_batch * batch_size).batch(batch_size)
 
     def load(
-        order: tf.Tensor, mirrored: tf.Tensor, boxes: tf.Tensor
+        order: tf.Tensor, mirrored: tf.Tensor, boxes: tf.Tensor, *degradations: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         lab = lab_cache.read(order)
         lab = tf.where(mirrored[:, None, None, None], tf.reverse(lab, axis=[2]), lab)
         if crop < 1.0:
             lab = tf.image.crop_and_resize(lab, boxes, tf.range(len(boxes)), lab.shape[1:3])
-        return _split(lab)
+        lightness, ab = _split(lab)
+        return degrade(lightness, *degradations) if degradations else lightness, ab
 
     batches = tf.data.Dataset.range(1).flat_map(one_epoch)
     batches = batches.apply(

@@ -237,6 +237,11 @@ def _cause(error: BaseException) -> str:
     return ""
 
 
+_NODES = r"\{\{function_node [^}]*\}\}|\[\[.*?\]\]|\[Op:[^\]]*\]"
+# Its parts are in brackets, as in "assertion failed: [image_bytes[2]: is damaged]".
+_ASSERTION = r"assertion failed: ((?:\[(?:[^][]|\[[^][]*\])*\] ?)+)"
+
+
 def _one_line(message: str) -> str:
     """A server's message without the graph's nodes; of a failed check only what it says."""
     message = re.sub(_NODES, " ", message, flags=re.DOTALL)
@@ -244,8 +249,3 @@ def _one_line(message: str) -> str:
     if found := re.search(_ASSERTION, message):
         message = found[1].strip()[1:-1].replace("] [", " ")
     return message
-
-
-_NODES = r"\{\{function_node [^}]*\}\}|\[\[.*?\]\]|\[Op:[^\]]*\]"
-# Its parts are in brackets, as in "assertion failed: [image_bytes[2]: is damaged]".
-_ASSERTION = r"assertion failed: ((?:\[(?:[^][]|\[[^][]*\])*\] ?)+)"

@@ -46,7 +46,7 @@ def main() -> None:
         names = find_images(folder)
         names = random.Random(0).sample(names, min(arguments.images, len(names)))
         scores = [
-            _scores(generator, _resize(read_rgb(folder / name), arguments.size), arguments)
+            _scores(generator, resize(read_rgb(folder / name), arguments.size), arguments)
             for name in names
         ]
         original, gray, *steps = np.mean(scores, axis=0)
@@ -60,7 +60,8 @@ def main() -> None:
         _draw(table, arguments.figure)
 
 
-def _resize(rgb: np.ndarray, short_side: int) -> np.ndarray:
+def resize(rgb: np.ndarray, short_side: int) -> np.ndarray:
+    """Of areas if it becomes smaller, else bicubic."""
     height, width = rgb.shape[:2]
     scale = short_side / min(height, width)
     size = (round(width * scale), round(height * scale))

@@ -42,7 +42,8 @@ def test_each_process_has_its_own_replicas():
 def test_an_epoch_sees_each_image_once(first_batch):
     rgb = np.random.default_rng(0).integers(0, 256, (23, 32, 32, 3), np.uint8)
     cache, epoch = cache_lab(rgb), tf.Variable(3)
-    arguments = {"epoch": epoch, "seed": 7, "crop": 0.7, "first_batch": first_batch}
+    arguments = {"epoch": epoch, "seed": 7, "crop": 0.7, "degraded_share": 0.5}
+    arguments |= {"first_batch": first_batch}
     whole = [tf.concat(batch, -1) for batch in training_batches(cache, 5, **arguments)]
     parts = []
     for shard in (Shard(2, 0), Shard(2, 1)):

@@ -33,6 +33,7 @@ PRETRAINED = [
     "data.test_images=0",
     "data.image_size=64",
     "data.crop=0.6",
+    "data.degraded_share=0.5",
     "generator.encoder_weights=none",
     "generator.decoder_filters=[4, 4, 4, 4]",
     "schedule.warmup_steps=5",
@@ -101,8 +102,8 @@ def history(run: Path) -> list[dict[str, str]]:
     [
         # In the first epoch, at its end (before or after validation), and in the second.
         ("quickstart", SETTINGS, BATCHES, (4, BATCHES, 2 * BATCHES - 3)),
-        # Frozen layers, averaged weights, crops, weight decay, a cosine schedule; killed where
-        # the frozen epoch ends.
+        # Frozen layers, averaged weights, crops, degraded images, weight decay, a cosine schedule;
+        # killed where the frozen epoch ends.
         (
             "paintings_and_photos",
             ["data.source=painted_scenes", *PRETRAINED],
