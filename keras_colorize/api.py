@@ -85,10 +85,10 @@ def fit(
             the generator's. One that sets `model.stop_training` ends this call; the run counts as
             finished when its epochs are done, so the same call resumes it (an `EarlyStopping`
             then stops after one more epoch without improvement); to be content with what is done,
-            pass `epochs=len(run.history)`. Of their state numbers, strings, None, NumPy scalars and
-            lists of these are restored when a run resumes, but arguments of their constructors
-            stay as passed; arrays, as the best weights of `EarlyStopping`, other objects and
-            files that they write are not. `monitor` needs `mode`. What sets the learning rate
+            pass `epochs=len(run.history)`. When a run resumes, of their attributes those are
+            restored that the training has changed and that are numbers, strings, None, NumPy
+            scalars or lists of these; settings stay as passed, and arrays, other objects and files
+            that they write are not restored. `monitor` needs `mode`. What sets the learning rate
             (`ReduceLROnPlateau`, the generator's) needs `schedule.shape = "constant"` without
             warm-up.
         verbose: as in Keras: 0 silent, 1 progress bar, 2 one line an epoch; by default 1 on a

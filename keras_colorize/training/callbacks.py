@@ -3,7 +3,7 @@
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
@@ -216,27 +216,28 @@ class EpochPosition(keras.callbacks.Callback):
     Args:
         progress: kept up to date.
         epoch: the variable that the training batches follow.
-        means: the epoch's running means when it was interrupted, which Keras resets.
+        begun: what had other values when an epoch was interrupted than when one begins: variable
+            and value.
     """
 
     def __init__(
         self,
         progress: Progress,
         epoch: tf.Variable,
-        means: Sequence[tuple[keras.Variable, np.ndarray]] = (),
+        begun: Sequence[tuple[keras.Variable, np.ndarray]] = (),
     ) -> None:
         super().__init__()
         self.progress = progress
         self.epoch = epoch
-        self.means = means
+        self.begun = begun
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Sets the epoch of the batches; restores the means of an interrupted one."""
+        """Sets the epoch of the batches; restores what an interrupted one had come to."""
         self.epoch.assign(epoch)
         self.first_batch = self.progress.batch
-        for variable, value in self.means:
+        for variable, value in self.begun:
             variable.assign(value)
-        self.means = ()
+        self.begun = ()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Counts the batch."""
@@ -261,16 +262,24 @@ class Checkpoints(keras.callbacks.Callback):
         progress: how far the training is.
         minutes: work that a crash may cost.
         writes: whether this process writes the run; of several workers one does.
+        collect: called before the state is saved.
     """
 
     def __init__(
-        self, run: Run, progress: Progress, minutes: float, *, writes: bool = True
+        self,
+        run: Run,
+        progress: Progress,
+        minutes: float,
+        *,
+        writes: bool = True,
+        collect: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.run = run
         self.progress = progress
         self.minutes = minutes
         self.writes = writes
+        self.collect = collect
         self.interrupted = False
         self.saved = time.monotonic()
 
@@ -296,6 +305,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _save(self) -> None:
         if self.writes:
+            self.collect()
             save_state(self.run.state_file, self.model, self.progress)
         self.saved = time.monotonic()
 

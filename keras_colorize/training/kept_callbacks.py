@@ -21,11 +21,11 @@ _PLAIN = bool | int | float | str | None
 
 
 class KeptCallbacks(keras.callbacks.Callback):
-    """Puts back the attributes of callbacks as the training begins, and collects them as it goes.
+    """Puts back the attributes of callbacks as the training begins, and collects them to be saved.
 
-    It stands between them and the callback that saves the state. Kept are the attributes that are
-    numbers, strings, None, NumPy scalars or lists of these; a list of callbacks that has changed
-    since gets back what still stands at its place.
+    It comes after them. Kept are the attributes that the
+    training has changed and that are numbers, strings, None, NumPy scalars or lists of these; a
+    list of callbacks that has changed since gets back what still stands at its place.
 
     Args:
         progress: holds what is kept.
@@ -38,26 +38,38 @@ class KeptCallbacks(keras.callbacks.Callback):
         super().__init__()
         self.progress = progress
         self.callbacks = callbacks
+        self.beginnings: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Puts back; the callbacks have just set themselves to their beginnings."""
+        self.beginnings = [kept_attributes(callback) for callback in self.callbacks]
+        self._put_back()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Puts back in an epoch that resumes, which has begun before."""
+        if self.progress.batch:
+            self._put_back()
+
+    def _put_back(self) -> None:
         for callback, (name, attributes) in zip(
             self.callbacks, self.progress.callbacks, strict=False
         ):
             if name == type(callback).__name__:
-                vars(callback).update(attributes)
+                vars(callback).update({key: _as_python(value) for key, value in attributes.items()})
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Collects."""
-        self._collect()
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Collects."""
-        self._collect()
-
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Notes in `progress` what the callbacks have come to."""
+        # What the training leaves alone is a setting, under whatever name.
         self.progress.callbacks = [
-            [type(callback).__name__, kept_attributes(callback)] for callback in self.callbacks
+            [
+                type(callback).__name__,
+                {
+                    name: value
+                    for name, value in kept_attributes(callback).items()
+                    if name not in beginning or beginning[name] != value
+                },
+            ]
+            for callback, beginning in zip(self.callbacks, self.beginnings, strict=True)
         ]
 
 
@@ -69,6 +81,11 @@ def check_callbacks(callbacks: Sequence[object], recipe: Recipe) -> None:
             raise ColorizeError(f"callbacks: must be Keras callbacks (got {name})")
         if isinstance(callback, keras.callbacks.BackupAndRestore):  # It would bring older weights.
             raise ColorizeError(f"callbacks: leave out {name}; a run resumes exactly by itself")
+        if isinstance(callback, keras.callbacks.SwapEMAWeights):  # Of Keras's own averages.
+            raise ColorizeError(
+                f"callbacks: leave out {name}; training.weight_average averages weights, and the "
+                "averages are what is validated and saved"
+            )
         sets_rate = keras.callbacks.ReduceLROnPlateau | keras.callbacks.LearningRateScheduler
         if isinstance(callback, sets_rate) and not recipe.schedule.is_assignable:
             raise ColorizeError(
@@ -108,13 +125,14 @@ def kept_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
 
 
 def _is_plain(value: object) -> bool:
-    return isinstance(value, _PLAIN | np.generic) or (
-        isinstance(value, list) and all(map(_is_plain, value))
-    )
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    # Some of NumPy's scalars, as dates, have no such value.
+    return isinstance(_as_python(value), _PLAIN)
 
 
 def _as_python(value: Any) -> Any:
-    """Numbers of NumPy as Python's."""
+    """Numbers of NumPy as Python's, and copies of lists."""
     if isinstance(value, list):
         return [_as_python(one) for one in value]
     return value.item() if isinstance(value, np.generic) else value

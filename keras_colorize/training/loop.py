@@ -93,10 +93,14 @@ def train(
     whole_epoch = training.batches(epoch, 0)
     batches = len(whole_epoch) // (distribution.local if distribution else 1)
     progress = Progress(training.fingerprint)
-    means: list[tuple[keras.Variable, np.ndarray]] = []
+    begun: list[tuple[keras.Variable, np.ndarray]] = []
     if run.state_file.exists():
         progress = _resume(training, run)
-        means = [(v, v.numpy()) for mean in colorizer.means.values() for v in mean.variables]
+        variables = [v for mean in colorizer.means.values() for v in mean.variables]
+        # A callback may compute the next rate from the present one as an epoch begins.
+        rates = (optimizer.learning_rate for _, optimizer in colorizer.networks.values())
+        variables += [rate for rate in rates if isinstance(rate, keras.Variable)]
+        begun = [(variable, variable.numpy()) for variable in variables] if progress.batch else []
         done = f"{counted(progress.epoch, 'epoch')} and {progress.batch} of {batches} batches"
         log.info("%s: resumes after %s", run.shown_path, done)
     run.write_recipe()
@@ -104,7 +108,10 @@ def train(
         write_environment(run.environment_file, training.images, describe(distribution))
 
     events = EventFiles(run.tensorboard_folder)
-    checkpoints = Checkpoints(run, progress, settings.checkpoint_minutes, writes=writes)
+    kept = KeptCallbacks(progress, callbacks)
+    checkpoints = Checkpoints(
+        run, progress, settings.checkpoint_minutes, writes=writes, collect=kept.collect
+    )
     trainer: keras.Model | Replicas = colorizer
     stop = checkpoints.interrupt
     if distribution:
@@ -121,9 +128,9 @@ def train(
             History(progress),
             *(records if writes else ()),
             *callbacks,
-            KeptCallbacks(progress, callbacks),
+            kept,
             StopOnNaN(run, progress),
-            EpochPosition(progress, epoch, means if progress.batch else ()),
+            EpochPosition(progress, epoch, begun),
             checkpoints,
         ],
         add_history=True,

@@ -116,6 +116,22 @@ class StopAfter(keras.callbacks.Callback):
         self.epochs.append(epoch)
 
 
+class Collecting(keras.callbacks.Callback):
+    """Notes the epochs that begin, and collects the losses of the last one."""
+
+    def __init__(self, patience: int = 0) -> None:
+        super().__init__()
+        self._patience = patience
+        self.begun: list[int] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun.append(epoch)
+        self.batches: list[float] = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append(float(logs["l1_loss"]))
+
+
 class TestEpochs:
     def test_more_epochs_give_the_same_weights(self, fit):
         whole = fit("whole_gan", "training.weight_average=0.9", recipe=GAN)
@@ -270,10 +286,48 @@ class TestCallbacks:
         model.load_weights(path)
         np.testing.assert_equal(model.get_weights(), last)
 
+    def test_an_epoch_that_resumes_has_begun_before(self, fit):
+        """What callbacks do as an epoch begins is not done twice to rates and attributes."""
+
+        def callbacks() -> list[keras.callbacks.Callback]:
+            halving = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+            return [Collecting(), halving]
+
+        once, resumed = callbacks(), callbacks()
+        whole = fit("halved", "schedule.shape=constant", epochs=3, callbacks=once)
+        stop = StopAfter(BATCHES + 1)
+        fit("halved_twice", "schedule.shape=constant", epochs=3, callbacks=[*callbacks(), stop])
+        run = fit("halved_twice", "schedule.shape=constant", epochs=3, callbacks=resumed)
+        assert_same(run, whole)
+        assert (resumed[0].begun, resumed[0].batches) == (once[0].begun, once[0].batches)
+
+    def test_settings_stay_as_they_are_passed(self, fit):
+        """Under whatever name a callback holds them."""
+        first, second = Collecting(patience=3), Collecting(patience=10)
+        fit("settings", epochs=1, callbacks=[first])
+        fit("settings", epochs=2, callbacks=[second])
+        assert (second._patience, second.begun) == (10, [0, 1])
+
+    def test_keras_logs_that_resume(self, fit, tmp_path):
+        """One header; and TensorBoard's files go where the new callback says."""
+
+        def callbacks(folder: str) -> list[keras.callbacks.Callback]:
+            log = keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)
+            return [log, keras.callbacks.TensorBoard(tmp_path / folder)]
+
+        fit("logged", epochs=1, callbacks=callbacks("first"))
+        before = sorted((tmp_path / "first").rglob("events*"))
+        fit("logged", epochs=2, callbacks=callbacks("second"))
+        header, *rows = (tmp_path / "log.csv").read_text().splitlines()
+        assert header.startswith("epoch,") and [row[:2] for row in rows] == ["0,", "1,"]
+        assert sorted((tmp_path / "first").rglob("events*")) == before
+        assert list((tmp_path / "second" / "validation").iterdir())
+
     def test_what_cannot_be_used(self, fit, whole):
         plateau = keras.callbacks.ReduceLROnPlateau()
         for callback, message in [
             (keras.callbacks.BackupAndRestore("backup"), "BackupAndRestore; a run resumes exactly"),
+            (keras.callbacks.SwapEMAWeights(), "SwapEMAWeights; training.weight_average averages"),
             (keras.callbacks.EarlyStopping(), 'monitors val_loss, .*"val_l1_loss", mode="min"'),
             (keras.callbacks.EarlyStopping("val_l1_loss"), 'needs mode="min" or "max"'),
             (
@@ -295,6 +349,7 @@ class TestCallbacks:
         callback = StopAfter(3)
         callback.number, callback.text, callback.nothing = np.float32(0.5), "a", None
         callback.nested, callback.array = [1, [np.int64(2)]], np.zeros(2)
+        callback.date, callback.dates = np.datetime64("2026-11-28"), [np.datetime64("2026-11-28")]
         kept = kept_attributes(callback)
         assert {k: v for k, v in kept.items() if k not in KERAS} == {
             "seen": 0,
