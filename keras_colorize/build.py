@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,7 +40,7 @@ from keras_colorize.data.sources import (
     load_painted_scenes,
     load_test_split,
 )
-from keras_colorize.errors import ColorizeError
+from keras_colorize.errors import ColorizeError, first_line, shorten
 from keras_colorize.generators import check_generator, resolve_initial_weights
 from keras_colorize.models import efficientnet_generator, patch_discriminator, unet_generator
 from keras_colorize.models.efficientnet.encoder import encoder_layers
@@ -99,7 +100,7 @@ def open_images(data: Data, progress: ReportProgress | None = None) -> Folder | 
 
 
 def _own_images(data: Data, progress: ReportProgress | None = None) -> Splits:
-    images = load_part("data.source", data.source)(data, progress)
+    images = _result(data.source, load_part("data.source", data.source), data, progress)
     return as_splits(images, data.image_size, data.source)
 
 
@@ -393,9 +394,11 @@ def build_colorizer(
         discriminator = recipe.discriminator and _discriminator(
             recipe, recipe.discriminator, own.get("discriminator.network")
         )
+    own_loss = own.get("losses.reconstruction")
     common: dict[str, Any] = {
-        "reconstruction_loss": own.get("losses.reconstruction")
-        or RECONSTRUCTION_LOSSES[recipe.losses.reconstruction],
+        "reconstruction_loss": _own_loss(own_loss, recipe.losses.reconstruction)
+        if own_loss
+        else RECONSTRUCTION_LOSSES[recipe.losses.reconstruction],
         "weight_average": settings.weight_average,
         "strategy": strategy,
     }
@@ -451,8 +454,8 @@ def _own_network(
     function: Network, recipe: Recipe, table: BaseModel | None, seed: int
 ) -> keras.Model:
     name = getattr(table, "network", "")
-    network = function(recipe.data.image_size, seed=seed, **_arguments(table))
-    output = getattr(_returned(network, keras.Model, name), "output", None)
+    network = _result(name, function, recipe.data.image_size, seed=seed, **_arguments(table))
+    output = getattr(_of_kind(network, keras.Model, name), "output", None)
     if (dtype := getattr(output, "dtype", "float32")) != "float32":  # The policy's, by default.
         raise ColorizeError(
             f'{name}: must end in float32 (got {dtype}); give its last layer dtype="float32"'
@@ -460,7 +463,28 @@ def _own_network(
     return network
 
 
-def _returned(value: Any, kind: type, part: str) -> Any:
+def _own_loss(function: Callable[..., Any], name: str) -> Callable[..., tf.Tensor]:
+    """A loss of the user's own as a float32 scalar: the mean, as of those that Keras has."""
+    ab = tf.TensorSpec((None, None, None, 2))
+    trace = tf.function(function, autograph=False).get_concrete_function
+    loss = _result(name, trace, ab, ab).structured_outputs
+    if not (isinstance(loss, tf.Tensor | tf.TensorSpec) and loss.dtype.is_floating):
+        raise ColorizeError(f"{name}: must return a tensor of real numbers (got {loss})")
+    return lambda ab, predicted_ab: tf.cast(tf.reduce_mean(function(ab, predicted_ab)), tf.float32)
+
+
+def _result(part: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """What a function of the user's own returns; an error of its own names it."""
+    try:
+        return function(*arguments, **keywords)
+    except ColorizeError:
+        raise
+    except Exception as error:
+        reason = shorten(first_line(error), 200)
+        raise ColorizeError(f"{part}: fails with {type(error).__name__}: {reason}") from error
+
+
+def _of_kind(value: Any, kind: type, part: str) -> Any:
     """What a function of the user's own returned, if it is of the right kind."""
     if not isinstance(value, kind):
         raise ColorizeError(
@@ -492,8 +516,23 @@ def _discriminator(
 ) -> keras.Model:
     seed = 2 * recipe.training.seed + 1
     if own is not None:
-        return _own_network(own, recipe, table, seed)
+        return _own_discriminator(own, recipe, table, seed)
     return DISCRIMINATORS[table.network](recipe.data.image_size, seed=seed, **_arguments(table))
+
+
+def _own_discriminator(
+    function: Network, recipe: Recipe, table: BaseModel, seed: int
+) -> keras.Model:
+    discriminator = _own_network(function, recipe, table, seed)
+    shapes = [getattr(discriminator, f"{side}_shape", None) for side in ("input", "output")]
+    match shapes:
+        case [[(_, _, _, 1), (_, _, _, 2)], (None, *_)]:
+            return discriminator
+    name = getattr(table, "network", "")
+    raise ColorizeError(
+        f"{name}: no discriminator: must be [(N, S, S, 1), (N, S, S, 2)] -> (N, any number). "
+        f"Received: {shapes[0]} -> {shapes[1]}"
+    )
 
 
 def _arguments(table: BaseModel | None) -> dict[str, Any]:
@@ -506,14 +545,33 @@ def _optimizer(
 ) -> keras.optimizers.Optimizer:
     """The optimizer of one network, for a training of so many steps."""
     settings, schedule = recipe.optimizers, recipe.schedule
-    shape = own.get("schedule.shape") or SCHEDULES[schedule.shape]
     build = own.get("optimizers.name") or OPTIMIZERS[settings.name]
-    optimizer = _returned(
-        build(settings, shape(schedule, base, steps)), keras.optimizers.Optimizer, settings.name
+    if own_shape := own.get("schedule.shape"):
+        rate = _own_rate(_result(schedule.shape, own_shape, schedule, base, steps), schedule.shape)
+    else:
+        rate = SCHEDULES[schedule.shape](schedule, base, steps)
+    optimizer = _of_kind(
+        _result(settings.name, build, settings, rate), keras.optimizers.Optimizer, settings.name
     )
+    if getattr(optimizer, "inner_optimizer", optimizer).use_ema:
+        # Keras would put the averages in the place of the weights after each of its `fit`s.
+        raise ColorizeError(
+            f"{settings.name}: use_ema: must be False; training.weight_average averages weights"
+        )
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _own_rate(rate: Any, part: str) -> Rate:
+    """What a schedule of the user's own returned, if it is one."""
+    if isinstance(rate, Real) and not isinstance(rate, bool):
+        return float(rate)
+    if not callable(rate):  # As a `LearningRateSchedule` is.
+        raise ColorizeError(
+            f"{part}: must return a learning rate or a keras LearningRateSchedule (got {rate!r})"
+        )
+    return rate
 
 
 def _scaling_losses(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -83,6 +83,21 @@ def test_a_run_whose_module_is_not_there(folder, monkeypatch):
         assert remedy in message and "\n" not in message
 
 
+def test_losses_of_keras(folder):
+    """They give a number for each pixel; a step is as long as with the mean of these."""
+    histories = [
+        keras_colorize.fit(
+            "mine.toml",
+            name=loss.partition(":")[2] or loss,
+            overrides=[f"losses.reconstruction={loss}", "optimizers.name=sgd"],
+            verbose=0,
+        ).history
+        for loss in ("keras.losses:mean_absolute_error", "l1")
+    ]
+    ours, theirs = ([row["val_l1_loss"] for row in history] for history in histories)
+    assert ours == pytest.approx(theirs)
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("override", "message"),
@@ -127,6 +142,13 @@ class TestMistakes:
         ("key", "part", "message"),
         [
             ("optimizers.name", "linear", "must return a keras Optimizer (got "),
+            ("optimizers.name", "averaging", "averaging: use_ema: must be False; training.weight_"),
+            ("optimizers.name", "failing", "failing: fails with RuntimeError: not now"),
+            ("schedule.shape", "nothing", "must return a learning rate or a keras Learning"),
+            ("losses.reconstruction", "no_loss", "must return a tensor of real numbers (got None)"),
+            ("losses.reconstruction", "failing", "failing: fails with RuntimeError: not now"),
+            ("discriminator.network", "one_input", "one_input: no discriminator: must be [(N, S,"),
+            ("data.source", "failing", "failing: fails with RuntimeError: not now"),
             ("generator.network", "broken", "must return a keras Model (got int)"),
             ("generator.network", "flat", "flat: no generator: must be (N, S, S, 1) -> "),
             ("data.source", "broken_images", "broken_images: train: must be uint8 of shape (N, 32"),
@@ -138,6 +160,7 @@ class TestMistakes:
         with pytest.raises(keras_colorize.ColorizeError) as caught:
             keras_colorize.fit("mine.toml", overrides=[f"{key}=bad_parts:{part}"], verbose=0)
         assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
         assert not (folder / "runs").exists()
 
 
@@ -145,6 +168,27 @@ BROKEN = """
 
 def linear(optimizers, learning_rate):
     return learning_rate
+
+
+def averaging(optimizers, learning_rate):
+    return keras.optimizers.AdamW(learning_rate, use_ema=True)
+
+
+def failing(one, other):
+    raise RuntimeError("not now" + chr(10) + "maybe later")
+
+
+def nothing(schedule, base_learning_rate, steps):
+    pass
+
+
+def no_loss(ab, predicted_ab):
+    pass
+
+
+def one_input(image_size, *, seed):
+    both = keras.Input((image_size, image_size, 3))
+    return keras.Model(both, keras.layers.Flatten()(both))
 
 
 def broken(image_size, *, seed, filters):

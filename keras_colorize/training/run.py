@@ -85,10 +85,10 @@ class Run:
             return None
         differences = recipe.differences(run.recipe)
         if any(difference.partition(": ")[0] not in _MAY_DIFFER for difference in differences):
+            start = f" (with --from {path} it begins with this run's weights)" if run.models else ""
             raise ColorizeError(
                 f"{path}: was made by another recipe ({'; '.join(differences)}); "
-                f"choose another name (with --from {path} it begins with this run's weights), or "
-                "delete the run"
+                f"choose another name{start}, or delete the run"
             )
         if differences:
             epochs, done = recipe.training.epochs, len(run.history)

@@ -77,14 +77,17 @@ def test_open_goes_on_where_a_kill_left_a_half_written_recipe(tmp_path, recipe):
 
 
 def test_open_names_the_keys_of_another_recipe(run, recipe):
+    """And where there is a model to start from, how."""
     other = load_recipe(recipe, ["training.epochs=9", "generator.filters=4"])
-    with pytest.raises(ColorizeError) as caught:
-        Run.open(run.path, other)
-    assert str(caught.value) == (
-        f"{run.path}: was made by another recipe (generator.filters: 4, not 16; "
-        f"training.epochs: 9, not 8); choose another name (with --from {run.path} it begins with "
-        "this run's weights), or delete the run"
-    )
+    for start in ("", f" (with --from {run.path} it begins with this run's weights)"):
+        with pytest.raises(ColorizeError) as caught:
+            Run.open(run.path, other)
+        assert str(caught.value) == (
+            f"{run.path}: was made by another recipe (generator.filters: 4, not 16; "
+            f"training.epochs: 9, not 8); choose another name{start}, or delete the run"
+        )
+        run.model_file("best").parent.mkdir(exist_ok=True)
+        run.model_file("best").touch()
     assert run.recipe_file.read_text() == recipe.to_toml()
 
 
