@@ -91,6 +91,8 @@ def main() -> None:
     # Accepted in any place; the option exists only to be shown in the help.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
+    if "--quiet" in arguments:  # Of downloads from the Hub.
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
         code = app(arguments, prog_name=NAME, standalone_mode=False)
         if code == 130:  # Typer's exit code for KeyboardInterrupt.

@@ -222,3 +222,7 @@ def test_command(server, run, tmp_path):
     assert commit == f"{server.address}/ann/paint/commit/{server.sha('ann/paint')}"
     assert use.endswith("keras-colorize colorize IMAGE -o OUT --model hf://ann/paint")
     assert server.private == {"ann/paint"}
+    command = [*command[:3], "export", "hf://ann/paint", "-o", str(tmp_path / "plain.keras")]
+    command += ["--format", "keras", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -93,6 +93,11 @@ class Colorizer(keras.Model):
         """Saves those of the generator, for callbacks too."""
         self.output_generator.save_weights(filepath, overwrite=overwrite, **options)
 
+    def load_weights(self, filepath: str | Path, *arguments: Any, **options: Any) -> None:
+        """Loads what `save_weights` saved, into the generator and its averages."""
+        self.generator.load_weights(filepath, *arguments, **options)
+        self.output_generator.set_weights(self.generator.get_weights())
+
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """One update, as Keras's `fit` calls it; logs the epoch's means so far."""
         return self._log(batch, self.update(batch))

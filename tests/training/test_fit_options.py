@@ -286,6 +286,18 @@ class TestCallbacks:
         model.load_weights(path)
         np.testing.assert_equal(model.get_weights(), last)
 
+        class Loading(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                self.model.load_weights(path)
+                self.loaded = [
+                    network.get_weights()
+                    for network in (self.model.generator, self.model.output_generator)
+                ]
+
+        loading = Loading()
+        fit("loaded", "training.weight_average=0.9", epochs=1, callbacks=loading)
+        np.testing.assert_equal(loading.loaded, [last, last])
+
     def test_an_epoch_that_resumes_has_begun_before(self, fit):
         """What callbacks do as an epoch begins is not done twice to rates and attributes."""
 
