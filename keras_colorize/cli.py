@@ -607,7 +607,7 @@ def validate(
 
 @data.command("cache")
 def cache(recipe: RecipeArgument, overrides: SetOption = None) -> None:
-    """Read a folder's images and keep their Lab on disk, where fit finds it."""
+    """Keep Lab of a folder's images on disk, for fit."""
     from keras_colorize import api
 
     with printed_log():
@@ -632,7 +632,7 @@ def oxford_paintings(
         typer.Option("--allow-private", help="Download from private networks and loopback too."),
     ] = False,
 ) -> None:
-    """Download the Oxford (VGG) Paintings Dataset; run it again to resume."""
+    """Download the Oxford (VGG) Paintings Dataset. Run it again to resume."""
     from keras_colorize.oxford import fetch_oxford_paintings
 
     summary = fetch_oxford_paintings(

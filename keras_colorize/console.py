@@ -115,7 +115,7 @@ def printed_log(file: TextIO | None = None) -> Iterator[None]:
         return
     handler, level = _Printing(file), log.level
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(level or logging.INFO)  # One that a program has set counts.
     try:
         yield
     finally:

@@ -75,6 +75,7 @@ def test_help_is_whole_and_speaks_no_python():
 
     commands = help_of().partition("Commands:")[2]
     assert "..." not in commands
+    assert "..." not in help_of("data").partition("Commands:")[2]
     for command in re.findall(r"^  ([a-z]+)  ", commands, re.MULTILINE):
         python = re.search(r"<(str|path|list.*|(int|float) range)>|\{", help_of(command))
         assert not python, command

@@ -37,6 +37,18 @@ def test_the_log_is_printed(monkeypatch, capsys):
     assert capsys.readouterr() == ("3 images\n", "")
 
 
+def test_a_level_that_a_program_has_set_counts(monkeypatch, capsys):
+    without_logging(monkeypatch)
+    log.setLevel(logging.WARNING)
+    try:
+        with printed_log():
+            log.info("nothing")
+            log.warning("something")
+    finally:
+        log.setLevel(logging.NOTSET)
+    assert capsys.readouterr() == ("something\n", "")
+
+
 def test_it_is_printed_beside_a_result(monkeypatch, capsys):
     without_logging(monkeypatch)
     with printed_log(sys.stderr):
