@@ -147,6 +147,9 @@ def load_recipe(recipe: str | Path | Recipe, overrides: str | Sequence[str] = ()
     mistakes: list[str] = []
     origins: dict[str, str] = {}
     for override in [overrides] if isinstance(overrides, str) else overrides:
+        if not isinstance(override, str):
+            kind = type(override).__name__
+            raise RecipeError(f"overrides: must be text as table.key=VALUE (got {kind})")
         try:
             origins[_apply(override, tables)] = f"--set {shorten(override)}"
         except RecipeError as error:

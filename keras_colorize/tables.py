@@ -366,8 +366,10 @@ def network_names(table: str) -> str:
 
 def _one_spelling(path: str | None) -> str | None:
     """One spelling of each path, so that a run resumes by any."""
-    if not path or path.startswith("hf://"):
+    if path is None or path.startswith("hf://"):
         return path
+    if not path:  # It would be the current folder.
+        raise ValueError('must not be empty (got "")')
     if "\0" in path:
         raise ValueError(f"must hold no NUL character (got {show(path)})")
     return str(Path(path).expanduser() if path.startswith("~/") else Path(path))

@@ -151,7 +151,11 @@ class TestMistakes:
             ("data.source", "failing", "failing: fails with RuntimeError: not now"),
             ("generator.network", "broken", "must return a keras Model (got int)"),
             ("generator.network", "flat", "flat: no generator: must be (N, S, S, 1) -> "),
-            ("data.source", "broken_images", "broken_images: train: must be uint8 of shape (N, 32"),
+            (
+                "data.source",
+                "broken_images",
+                "train: must be a NumPy array, uint8 of shape (N, 32",
+            ),
         ],
     )
     def test_what_they_return(self, folder, key, part, message):

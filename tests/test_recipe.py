@@ -731,6 +731,22 @@ def test_tables_with_the_same_test_images_are_equal_for_testing(source, kept):
         assert data.model_copy(update=change).for_testing(96) != tested
 
 
+@pytest.mark.parametrize("key", ["data.path", "data.cache", "training.initial_weights"])
+def test_no_path_is_empty(key):
+    """As that of a variable of the shell that is not set; it would mean the current folder."""
+    for value in ("", ' ""'):
+        with pytest.raises(
+            RecipeError, match=rf'--set {key}=.*: {key}: must not be empty \(got ""\)'
+        ):
+            load_recipe("paintings_cnn", f"{key}={value}")
+
+
+@pytest.mark.parametrize("overrides", [[("training.epochs", 3)], [3]])
+def test_overrides_are_text(overrides):
+    with pytest.raises(RecipeError, match=r"^overrides: must be text as table.key=VALUE \(got "):
+        load_recipe("quickstart", overrides)
+
+
 def test_a_single_override_needs_no_list(tmp_path):
     assert load_recipe("quickstart", "training.epochs=3").training.epochs == 3
     with pytest.raises(RecipeError, match=r"data\.path: no such folder"):

@@ -50,10 +50,12 @@ def _checked(split: str, rgb: np.ndarray, image_size: int, source: str) -> Image
     """The images of a split, numbered."""
     wanted = (image_size, image_size, 3)
     if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape[1:] != wanted:
-        got = getattr(rgb, "dtype", type(rgb).__name__), getattr(rgb, "shape", "")
+        got = type(rgb).__name__
+        if isinstance(rgb, np.ndarray):
+            got = f"{rgb.dtype} {rgb.shape}"
         raise ColorizeError(
-            f"{source}: {split}: must be uint8 of shape (N, {image_size}, {image_size}, 3), where "
-            f"{image_size} is data.image_size (got {got[0]} {got[1]})"
+            f"{source}: {split}: must be a NumPy array, uint8 of shape (N, {image_size}, "
+            f"{image_size}, 3), where {image_size} is data.image_size (got {got})"
         )
     if not len(rgb) and split != "test":
         raise ColorizeError(f"{source}: {split}: has no image")

@@ -391,7 +391,7 @@ class TestData:
         three = as_splits((TRAIN, VALIDATION, VALIDATION[:2]), 32, "data")
         assert three.test.names == ("test/00000", "test/00001")
         assert as_splits(three, 32, "data") is three
-        with pytest.raises(ColorizeError, match=r"^data: train: must be uint8 .* \(N, 64, 64, 3\)"):
+        with pytest.raises(ColorizeError, match=r"^data: train: must .* uint8 .* \(N, 64, 64, 3\)"):
             as_splits(three, 64, "data")
 
     def test_a_run_resumes_on_the_same_arrays_only(self, fit, whole):
@@ -418,9 +418,13 @@ class TestData:
             ("folder", r"must be images to train .*\(got str\)"),
             (
                 (TRAIN, VALIDATION / 255),
-                r"validation: must be uint8 .*\(got float64 \(6, ",
+                r"validation: must be a NumPy array, uint8 .*\(got float64 \(6, ",
             ),
-            ((TRAIN[:, :16], VALIDATION), r"train: must be uint8 of shape \(N, 32, 32, 3\)"),
+            (
+                (TRAIN[:, :16], VALIDATION),
+                r"train: must be a NumPy array, uint8 of shape \(N, 32, 32, 3\)",
+            ),
+            ((tf.constant(TRAIN), VALIDATION), r"must be a NumPy array, .*\(got EagerTensor\)"),
             ((TRAIN[:0], VALIDATION), "train: has no image"),
             ([], "must be images to train and to validate on"),
             ((datasets()[0], VALIDATION), r"one image at a time, .*\(got ndarray\)"),
