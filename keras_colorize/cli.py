@@ -81,6 +81,9 @@ def _steps(quiet: bool) -> AbstractContextManager[None]:
 
 def main() -> None:
     """Runs the command line; every failure is one line on stderr and an exit code."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # Closed: the next file opened would get its number.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     # Before TensorFlow loads; set another level to see its notes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
@@ -108,7 +111,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        code = _fail(f"{error.filename or NAME}: {error.strerror or error}", 1, debug)
+        place = f"{error.filename}: " if error.filename else ""
+        code = _fail(f"{place}{error.strerror or error}", 1, debug)
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         code = _fail(f"{reason} (a bug; --debug shows where)", 1, debug)

@@ -438,3 +438,19 @@ def test_termination_leaves_whole_files_only(tmp_path):
         assert not path.name.startswith(".")
         with Image.open(path) as image:
             image.load()
+
+
+def test_closed_and_full_streams(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    command = "$0 -m keras_colorize.cli colorize a.png -o"
+
+    def shell(text: str) -> tuple[int, str]:
+        arguments = ["sh", "-c", text, sys.executable]
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    assert shell(f"{command} x/ 2>&-") == (0, "")
+    assert shell(f"{command} missing/x.png --report a.png 2>&-") == (1, "")
+    assert shell(f"{command} y/ >&-") == (0, "")
+    assert shell(f"{command} z/ >/dev/full") == (1, "keras-colorize: No space left on device\n")
+    assert [(tmp_path / out / "a.png").exists() for out in "xyz"] == [True, True, True]

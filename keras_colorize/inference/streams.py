@@ -120,7 +120,8 @@ def read_list(path: Path) -> dict[str, str]:
         if _is_pipe(path):
             file = Path(folder, "list")
             _spool(path, file)
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+        # Without the mark that Windows puts at the start.
+        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     if "\0" in text:
         raise ColorizeError(
             f"{path}: not a text file; a list has the name of an image on each line"

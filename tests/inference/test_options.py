@@ -147,6 +147,18 @@ def test_a_list_without_names(colorize, tmp_path):
         colorize([], "out", files_from="list.txt")
 
 
+@pytest.mark.parametrize("start", ["", "\ufeff"])  # As Windows writes it.
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_written_on_windows(colorize, gray, tmp_path, start, end):
+    gray(20, 30).save("a.png")
+    gray(20, 30).save("\u00fc.png")
+    text = f"{start}a.png{end}\u00fc.png{end}"
+    (tmp_path / "list.txt").write_bytes(text.encode())
+    summary = colorize([], "out", files_from="list.txt")
+    assert summary.failed == []
+    assert [path.name for path in summary.done] == ["a.png", "\u00fc.png"]
+
+
 def test_quality_makes_files_smaller(colorize, gray):
     gray(100, 100).save("a.png")
     sizes = []
