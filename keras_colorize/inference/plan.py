@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
+from keras_colorize.files import named_failure
 from keras_colorize.images import (
     WRITTEN_SUFFIXES,
     content_suffix,
@@ -102,8 +103,8 @@ def plan(
 
     Raises:
         ColorizeError: if an input is missing or has no images, the output is unclear, two images
-            would become one file, an image would become its own or another's source, or, without
-            `force` or `skip_existing`, a result is there already.
+            would become one file, an image would become its own or another's source, no result can
+            be written, or, without `force` or `skip_existing`, a result is there already.
     """
     if force and skip_existing:
         raise ColorizeError("--force and --skip-existing exclude each other")
@@ -156,6 +157,7 @@ def plan(
     skipped = existing if skip_existing else []
     for target in skipped:
         del targets[target]
+    _check_folders(targets)
     return Plan(targets, skipped, notes, failed)
 
 
@@ -319,10 +321,32 @@ def _check_targets(targets: dict[Path, Path]) -> None:
             raise _conflict(target, taken[other], source)
 
 
+def _check_folders(targets: Iterable[Path]) -> None:
+    """Raises a ColorizeError if results can be written to none of the folders."""
+    failures: list[ColorizeError] = []
+    for folder in dict.fromkeys(target.parent for target in targets if not is_url(target)):
+        try:
+            existing = _existing_folder(folder)
+            with named_failure(folder), tempfile.TemporaryFile(dir=existing):
+                return
+        except ColorizeError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _existing_folder(folder: Path) -> Path:
+    """The folder, or the one in which it will be made."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ColorizeError(f"{folder}: not a folder")
+    return folder
+
+
 def _ignores_case(folder: Path) -> bool:
     """Whether names in a folder, or where it will be made, are the same in any case."""
-    while not folder.is_dir():
-        folder = folder.parent
+    folder = _existing_folder(folder)
     try:
         with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as probe:
             path = Path(probe.name)
@@ -332,7 +356,10 @@ def _ignores_case(folder: Path) -> bool:
 
 
 def _conflict(target: Path, source: Path, other: Path) -> ColorizeError:
-    return ColorizeError(f"{target}: would be written for both {source} and {other}")
+    return ColorizeError(
+        f"{target}: would be written for both {source} and {other}; rename one, or colorize them "
+        "into different folders"
+    )
 
 
 def _identity(path: Path) -> object:

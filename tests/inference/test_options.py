@@ -253,11 +253,16 @@ def test_a_full_disk_ends_the_batch(colorize, gray, monkeypatch):
 
 
 def test_failures_in_writing_name_source_and_target(colorize, gray):
-    gray().save("a.png")
-    Path("file").touch()
-    [(source, reason)] = colorize("a.png", "file/b.png").failed
-    assert source == Path("a.png")
-    assert reason.startswith("a.png: file/b.png: cannot be written (")
+    Path("in/deep").mkdir(parents=True)
+    gray().save("in/a.png")
+    gray().save("in/deep/b.png")
+    Path("out").mkdir()
+    Path("out/deep").touch()
+    summary = colorize("in", "out")
+    assert summary.done == [Path("out/a.png")]
+    [(source, reason)] = summary.failed
+    assert source == Path("in/deep/b.png")
+    assert reason.startswith("in/deep/b.png: out/deep/b.png: cannot be written (")
 
 
 def test_pipes(colorize, gray):
