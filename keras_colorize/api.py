@@ -565,7 +565,7 @@ def export(
         ColorizeError: for a missing or unfit model, for one that is a SavedModel already, for a
             file of the wrong suffix, and where the extra that a format needs is not installed.
     """
-    check_format(format, Path(output))
+    check_format(format, Path(output), max_megapixels)
     source = resolve(model)
     if source.is_saved_model:
         raise ColorizeError(f"{model}: is a SavedModel already; export a run or a .keras file")

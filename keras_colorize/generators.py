@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TORCH_SUFFIXES = (".pt", ".pth")
 
+_FILE_SUFFIXES = (".keras", ".h5", ".hdf5", *TORCH_SUFFIXES)
+
 
 # What Keras says of a layer whose module is not imported.
 _UNKNOWN_CLASS = re.compile(r"Could not locate class '(\w+)'.*?config: {'module': '([\w.]+)'", re.S)
@@ -160,7 +162,7 @@ def resolve(model: "Model | None") -> Generator:
             shipped.check()
             return Generator(path.name, shipped.path, onnx=shipped.onnx)
         path = "saved_models" / path
-    if path.is_file():
+    if path.is_file() and path.suffix in _FILE_SUFFIXES:
         return Generator(_short_name(path), path)
     # An exported model has its recipe beside it, too.
     if (run := Run.at(path)) and not _is_saved_model(path):

@@ -168,6 +168,16 @@ def test_failures_are_one_line(call, tmp_path, arguments, code, message):
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
+def test_a_file_of_another_kind_is_no_model(call, tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "exported.onnx").write_bytes(b"a model for other programs")
+    command = ["colorize", "a.png", "-o", "out/", "--model", "exported.onnx"]
+    code, output, log = call(*command, python=["-X", "importtime"])
+    assert (code, output) == (1, "")
+    assert "keras-colorize: exported.onnx: no model: neither a run, a .keras file, nor" in log
+    assert "tensorflow" not in {line.rpartition("|")[2].strip() for line in log.splitlines()}
+
+
 def test_every_mistake_of_a_recipe_is_a_line(call, tmp_path):
     (tmp_path / "my.toml").write_text("[data]\nsource = 3\n\n[training]\nepochs = true\n")
     assert call("validate", "my.toml") == (

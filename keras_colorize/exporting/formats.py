@@ -29,10 +29,19 @@ def check_format_name(format: str) -> None:
         )
 
 
-def check_format(format: str, output: Path) -> None:
+def check_format(format: str, output: Path, max_megapixels: float | None = None) -> None:
     """Raises a ColorizeError unless a model can be exported to this format and path."""
     check_format_name(format)
     suffix = _SUFFIXES.get(format)
+    if suffix is None:
+        for other, suffix_of_file in _SUFFIXES.items():
+            if output.suffix == suffix_of_file:
+                raise ColorizeError(
+                    f"{output}: a SavedModel is a folder; a {suffix_of_file} file is written by "
+                    f"--format {other}"
+                )
+    elif max_megapixels is not None:
+        raise ColorizeError(f"max_megapixels: is for saved_model (got the format {format})")
     if suffix and (output.suffix != suffix or output.is_dir()):
         raise ColorizeError(f"{output}: must be a file with the suffix {suffix} for {format}")
     if not all(map(importlib.util.find_spec, _PACKAGES.get(format, ()))):

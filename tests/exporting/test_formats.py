@@ -87,12 +87,19 @@ def test_a_keras_file_needs_no_layer_of_ours(random_unet, tmp_path):
         ("a.onnx", "tensorrt", "format: must be one of saved_model, keras, onnx, .*tensorrt"),
         ("a.keras", "onnx", r"a\.keras: must be a file with the suffix \.onnx for onnx"),
         ("folder.xml", "openvino", r"folder\.xml: must be a file with the suffix \.xml"),
+        ("a.onnx", "saved_model", r"a\.onnx: a SavedModel is a folder; .* by --format onnx"),
+        ("a.tflite", "saved_model", r"a \.tflite file is written by --format litert"),
     ],
 )
 def test_refuses_before_it_loads_a_model(tmp_path, output, format, message):
     (tmp_path / "folder.xml").mkdir()
     with pytest.raises(keras_colorize.ColorizeError, match=message):
         keras_colorize.export("no model", tmp_path / output, format=format)
+
+
+def test_a_limit_is_for_servers(tmp_path):
+    with pytest.raises(keras_colorize.ColorizeError, match="max_megapixels: is for saved_model"):
+        keras_colorize.export("no model", tmp_path / "a.onnx", format="onnx", max_megapixels=3)
 
 
 @pytest.mark.parametrize(("format", "output"), [("onnx", "a.onnx"), ("openvino", "a.xml")])
