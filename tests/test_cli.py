@@ -428,7 +428,7 @@ def test_termination_leaves_whole_files_only(tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(2000):
         Image.fromarray(np.full((200, 200), 99, np.uint8)).save(tmp_path / "in" / f"{number}.png")
-    command = [*COMMAND, "colorize", "in", "-o", "out", "--device", "cpu"]
+    command = [*COMMAND, "colorize", "in", "-o", "out", "--device", "cpu", "--report", "a.jsonl"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         # At most 128 are begun and not counted yet.
         while len(list((tmp_path / "out").glob("[0-9]*.png"))) < 150:
@@ -437,13 +437,15 @@ def test_termination_leaves_whole_files_only(tmp_path):
         process.terminate()
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert re.fullmatch(
-        r"keras-colorize: interrupted; [1-9]\d* of 2000 images are finished; continue with "
-        r"--skip-existing\n",
-        errors,
-    )
     written = list((tmp_path / "out").iterdir())
     assert 0 < len(written) < 2000
+    assert errors == (
+        f"keras-colorize: interrupted; {len(written)} of 2000 images are finished; continue with "
+        "--skip-existing\n"
+    )
+    lines = (tmp_path / "a.jsonl").read_text().splitlines()
+    report = {json.loads(line)["result"] for line in lines}
+    assert report == {f"out/{path.name}" for path in written}
     for path in written:
         assert not path.name.startswith(".")
         with Image.open(path) as image:

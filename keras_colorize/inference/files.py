@@ -58,6 +58,10 @@ class _Task:
     failure: str = ""
     bug: Exception | None = None
 
+    def result(self) -> Result:
+        """What became of it."""
+        return Result(self.source, self.target, self.kept, self.failure)
+
     def fail(self, error: Exception) -> None:
         """Takes note of what went wrong, not of the error, whose traceback keeps the image."""
         if not isinstance(error, ColorizeError):
@@ -151,7 +155,8 @@ def colorize_each(
         threads: how many read, and how many write; by default as many as there are cores.
 
     Yields:
-        What became of each image, in the order in which they are finished.
+        What became of each image, in the order in which they are finished. After a
+        KeyboardInterrupt, which is raised at the end, that of images which were being written.
 
     Raises:
         ColorizeError: the disk is full.
@@ -161,6 +166,7 @@ def colorize_each(
     threads = threads or len(os.sched_getaffinity(0))
     pipeline = _Pipeline(deque(tasks), shape, options, threads)
     readers = ThreadPoolExecutor(threads)
+    arrivals = deque[_Task | _Question]()
     try:
         if tasks:
             for _ in range(threads):
@@ -170,7 +176,9 @@ def colorize_each(
         finished = 0
         while finished < len(tasks):
             questions: list[_Question] = []
-            for arrival in _next(pipeline.arrived):
+            arrivals.extend(_next(pipeline.arrived))
+            while arrivals:
+                arrival = arrivals.popleft()
                 if isinstance(arrival, _Question):
                     questions.append(arrival)
                     continue
@@ -178,15 +186,28 @@ def colorize_each(
                     raise arrival.bug
                 pipeline.budget.give(arrival.charge)
                 finished += 1
-                yield Result(arrival.source, arrival.target, arrival.kept, arrival.failure)
+                yield arrival.result()
             for alike, images in _by_shape(questions):
                 predictions = network.predict(images, vividness)
                 for question, ab in zip(alike, predictions, strict=True):
                     question.answer(ab)
+    except KeyboardInterrupt:
+        _end(pipeline, readers)
+        while not pipeline.arrived.empty():  # What was written meanwhile.
+            arrivals.append(pipeline.arrived.get())
+        for arrival in arrivals:
+            if isinstance(arrival, _Task) and arrival.bug is None:
+                yield arrival.result()
+        raise
     finally:
-        pipeline.stop()
-        readers.shutdown()
-        pipeline.writers.shutdown(cancel_futures=True)
+        _end(pipeline, readers)
+
+
+def _end(pipeline: "_Pipeline", readers: ThreadPoolExecutor) -> None:
+    """Waits for what threads have begun, and ends them."""
+    pipeline.stop()
+    readers.shutdown()
+    pipeline.writers.shutdown(cancel_futures=True)
 
 
 class _Pipeline:

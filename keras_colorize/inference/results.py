@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +56,28 @@ def collect(
         What became of all, in the order of the plan.
     """
     by_target: dict[Path | None, Result] = {}
+
+    def take(result: Result) -> None:
+        by_target[result.target] = result
+        if report is not None:
+            report(result)
+        if progress is not None:
+            progress(len(by_target), len(plan.sources))
+
+    result: Result | None = None
     with closing(results):
-        for result in results:
-            by_target[result.target] = result
-            if report is not None:
-                report(result)
-            if progress is not None:
-                progress(len(by_target), len(plan.sources))
+        try:
+            for result in results:
+                take(result)
+        except KeyboardInterrupt as interruption:
+            # If it came in `take`, that is done again, and `results` gives what is left.
+            with suppress(KeyboardInterrupt):
+                if result is not None and results.gi_frame is not None:
+                    take(result)
+                    take(results.throw(interruption))
+                    for result in results:
+                        take(result)
+            raise
     ordered = {target: by_target[target] for target in plan.sources}
     return Summary(
         done=[target for target, result in ordered.items() if not result.failure],

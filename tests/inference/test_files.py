@@ -14,7 +14,7 @@ from keras_colorize.inference.plan import plan
 from keras_colorize.inference.single import Options
 
 PLANNING = ("force", "skip_existing", "suffix", "format")
-RUNNING = ("vividness", "prediction_size", "progress")
+RUNNING = ("vividness", "prediction_size", "progress", "report")
 
 
 def colorize_files(inputs, output, network, **options):
@@ -144,16 +144,27 @@ def test_interruption_leaves_whole_files_and_no_thread(folder, tmp_path, network
     for number in range(300):
         (folder / f"copy{number}.png").write_bytes((folder / "a.png").read_bytes())
     threads = threading.active_count()
+    reported = {}
+    counts = []
 
     def interrupt(done, total):
-        if done == 5:
+        counts.append(done)
+        if counts == [1, 2, 3, 4, 5]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        colorize_files([folder], out, network, progress=interrupt)
+        colorize_files(
+            [folder],
+            out,
+            network,
+            progress=interrupt,
+            report=lambda result: reported.setdefault(result.target, result.status),
+        )
     assert threading.active_count() == threads
     written = files_below(out)
     assert 5 <= len(written) < 200  # Of those begun, 128 at most.
+    assert set(reported) == {out / name for name in written}
+    assert counts[-1] == len(written)
     for name in written:
         read_image(out / name)
 
