@@ -456,7 +456,8 @@ def colorize_files(
         strip_metadata: leave out date, camera, place, resolution and what else the sources say.
         keep_color: copy images that are in color already.
         allow_damaged: use what can be read of damaged files.
-        device: "cpu" or "gpu:N"; for the whole process, before TensorFlow has run anything.
+        device: "cpu" or "gpu:N", by default the CPU for the pretrained model, else the first GPU;
+            for the whole process, before TensorFlow has run anything.
             Pretrained models run in ONNX Runtime on the CPU, without TensorFlow, unless this is
             a GPU.
         engine: "local": this process; or "ray": worker processes of a Ray cluster (extra `ray`),

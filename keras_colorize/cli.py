@@ -328,7 +328,10 @@ def colorize(
         bool, running_option("--allow-damaged", help="Use what can be read of damaged files.")
     ] = False,
     device: Annotated[
-        str | None, running_option(help="cpu or gpu:N; by default the first GPU.")
+        str | None,
+        running_option(
+            help="cpu or gpu:N; by default the CPU for the pretrained model, else the first GPU."
+        ),
     ] = None,
     engine: Annotated[
         Engine,
@@ -389,7 +392,7 @@ def colorize(
             progress=progress,
         )
     except KeyboardInterrupt:
-        if not finished:
+        if not finished and engine == "local":
             raise
         hint = "" if force else "; continue with --skip-existing"
         raise typer.Abort(f"interrupted{finished}{hint}") from None

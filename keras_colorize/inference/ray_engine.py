@@ -146,6 +146,8 @@ def _cluster(workers: int | None) -> Iterator[int]:
     """A cluster that runs; how many workers to start on it."""
     # Ray sends usage statistics unless this is set.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # On stdout, with a paragraph of advice; what became of the images is in the results.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^A worker died or was killed while")
     try:
         import ray
     except ImportError:
@@ -181,6 +183,8 @@ def _kept_signals() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit:  # What its handler raises.
+        raise KeyboardInterrupt from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)

@@ -464,3 +464,36 @@ def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path, mon
     assert 0 < len(done) < 40
     for path in done:
         assert read_image(path).rgb.shape == (200, 200, 3)
+
+
+def test_a_command_that_is_ended_while_its_cluster_starts(folder, tmp_path):
+    """Ray has a signal handler of its own then."""
+    command = [*COMMAND, folder, "-o", tmp_path / "out", "--engine", "ray", "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not psutil.Process(process.pid).children():  # The first process of the cluster.
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "keras-colorize: interrupted; continue with --skip-existing\n"
+
+
+def test_of_a_killed_worker_ray_prints_nothing(paint, tmp_path):
+    many(tmp_path / "in", paint, 60)
+    report = tmp_path / "report.jsonl"
+    command = [*COMMAND, tmp_path / "in", "-o", tmp_path / "out"]
+    command += ["--engine", "ray", "--workers", "1", "--report", report]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        while not report.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        children = psutil.Process(process.pid).children(recursive=True)
+        workers = [child for child in children if "_Worker" in child.name()]
+        for worker in workers:
+            worker.kill()
+        output, errors = process.communicate(timeout=120)
+    assert workers
+    assert (process.returncode, output) == (0, f"60 of 60 images colorized: {tmp_path / 'out'}\n")
+    assert errors == ""
