@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from inspect import GEN_CLOSED, getgeneratorstate
 from pathlib import Path
 
 from keras_colorize.errors import ColorizeError
@@ -72,7 +73,7 @@ def collect(
         except KeyboardInterrupt as interruption:
             # If it came in `take`, that is done again, and `results` gives what is left.
             with suppress(KeyboardInterrupt):
-                if result is not None and results.gi_frame is not None:
+                if result is not None and getgeneratorstate(results) != GEN_CLOSED:
                     take(result)
                     take(results.throw(interruption))
                     for result in results:
