@@ -382,7 +382,8 @@ def colorize(
 
     Args:
         image: shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), sRGB; uint8, uint16, or float in
-            0..1. Or a Pillow image, or the path of an image file.
+            0..1. Or the path of an image file; or a Pillow image, which is not turned by its EXIF
+            orientation: `PIL.ImageOps.exif_transpose` does that.
         model: what `load` takes; by default the pretrained model.
         vividness: 0 (faithful: the least error) to 1 (vivid: as colorful as real images); by
             default the model's own.

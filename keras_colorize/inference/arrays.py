@@ -26,8 +26,9 @@ def colorize_array(
     Args:
         image: gamma-encoded sRGB or gray of shape (H, W), (H, W, 1), (H, W, 3) or, with alpha,
             (H, W, 4); uint8, uint16 of any byte order or floating point in 0..1 (worked on with
-            16 bits). A Pillow image is taken as its array; palettes, CMYK and the like become
-            RGB. A path is read as `colorize_files` reads it.
+            16 bits). A Pillow image is taken as its array, not turned by its EXIF orientation
+            (`PIL.ImageOps.exif_transpose` does that); palettes, CMYK and the like become RGB. A
+            path is read as `colorize_files` reads it.
         network: predicts the colors.
         vividness: 0..1; by default the network's own.
         prediction_size: short side at which a network of any size sees the image.
@@ -70,6 +71,9 @@ def _as_array(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     if isinstance(image, Image.Image) and image.mode in ("1", "P", "PA", "LA", "CMYK", "YCbCr"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     array = np.asarray(image)
+    if array.ndim == 0:
+        kind = type(image).__name__
+        raise ColorizeError(f"image: must be a path, a Pillow image or an array; received {kind}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

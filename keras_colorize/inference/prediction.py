@@ -1,7 +1,7 @@
 """What colorizing needs from a model, in any runtime. Loads no TensorFlow."""
 
 from abc import ABC, abstractmethod
-from numbers import Real
+from numbers import Integral, Real
 
 import cv2
 import numpy as np
@@ -97,9 +97,9 @@ class Network(ABC):
             if self.vividness is None:
                 raise ColorizeError(f"vividness: {name} has none; leave it out")
         if prediction_size is not None:
-            if not isinstance(prediction_size, Real):
+            if not isinstance(prediction_size, Integral):
                 raise ColorizeError(
-                    f"prediction size: must be a number in 32..2048 (got {prediction_size!r})"
+                    f"prediction size: must be a whole number in 32..2048 (got {prediction_size!r})"
                 )
             if not 32 <= prediction_size <= 2048:
                 raise ColorizeError(f"prediction size: must be in 32..2048 (got {prediction_size})")

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,6 +89,8 @@ def test_a_path_is_read(network, paint, tmp_path):
         (np.zeros((4, 4, 2), np.uint8), r"the shape must be .*received \(4, 4, 2\)"),
         (np.zeros((1, 4, 4, 3), np.uint8), r"received \(1, 4, 4, 3\)"),
         (None, "None, which cv2.imread returns for a file that it cannot read"),
+        (b"\xff\xd8", "must be a path, a Pillow image or an array; received bytes"),
+        (io.BytesIO(), "must be a path, a Pillow image or an array; received BytesIO"),
         (np.zeros((0, 4, 3), np.uint8), r"no pixels; received the shape \(0, 4, 3\)"),
         (np.zeros((4, 4), np.int64), "must be uint8, uint16 or floating point; received int64"),
         (np.zeros((4, 4), bool), "received bool"),
@@ -140,7 +144,8 @@ def test_the_prediction_size_changes_what_the_network_sees(any_size_network, pai
         ({"vividness": 1.5}, r"vividness: must be in 0\.\.1 \(got 1\.5\)"),
         ({"vividness": float("nan")}, r"vividness: must be in 0\.\.1 \(got nan\)"),
         ({"vividness": "x"}, r"vividness: must be a number in 0\.\.1 \(got 'x'\)"),
-        ({"prediction_size": "x"}, r"prediction size: must be a number in 32\.\.2048 \(got 'x'\)"),
+        ({"prediction_size": "x"}, r"prediction size: must be a whole number .* \(got 'x'\)"),
+        ({"prediction_size": 64.5}, r"must be a whole number in 32\.\.2048 \(got 64\.5\)"),
         ({"prediction_size": 8}, r"prediction size: must be in 32\.\.2048 \(got 8\)"),
     ],
 )
