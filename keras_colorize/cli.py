@@ -369,28 +369,29 @@ def colorize(
             bar(done, total)
 
     try:
-        summary = api.colorize_files(
-            inputs,
-            output,
-            model,
-            files_from=files_from,
-            vividness=vividness,
-            prediction_size=prediction_size,
-            force=force,
-            skip_existing=skip_existing,
-            suffix=suffix,
-            format=format,
-            quality=quality,
-            background=background,
-            strip_metadata=strip_metadata,
-            keep_color=keep_color,
-            allow_damaged=allow_damaged,
-            device=device,
-            engine=engine,
-            workers=workers,
-            report=report,
-            progress=progress,
-        )
+        with _steps(quiet=bar is None):  # On terminals alone, as the bar.
+            summary = api.colorize_files(
+                inputs,
+                output,
+                model,
+                files_from=files_from,
+                vividness=vividness,
+                prediction_size=prediction_size,
+                force=force,
+                skip_existing=skip_existing,
+                suffix=suffix,
+                format=format,
+                quality=quality,
+                background=background,
+                strip_metadata=strip_metadata,
+                keep_color=keep_color,
+                allow_damaged=allow_damaged,
+                device=device,
+                engine=engine,
+                workers=workers,
+                report=report,
+                progress=progress,
+            )
     except KeyboardInterrupt:
         if not finished and engine == "local":
             raise
@@ -534,8 +535,11 @@ def request(
     if output.exists() and not force:
         raise ColorizeError(f"{output}: is there already; --force overwrites it")
     client = Client(url, model=model, timeout=timeout)
-    with _steps(quiet):
-        colorized = client.colorize(image.read_bytes(), vividness)
+    try:
+        with _steps(quiet):
+            colorized = client.colorize(image.read_bytes(), vividness)
+    except ColorizeError as error:  # The server knows no names.
+        raise ColorizeError(str(error).replace("image_bytes[0]", str(image))) from error
     with whole_file(output) as beside:
         beside.write_bytes(colorized)
     typer.echo(output)

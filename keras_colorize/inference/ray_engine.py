@@ -20,6 +20,7 @@ from typing import Any
 
 import cv2
 
+from keras_colorize.console import log
 from keras_colorize.errors import ColorizeError, shorten
 from keras_colorize.inference.copies import colorize_copies
 from keras_colorize.inference.files import BATCH_SIZE, colorize_each, remove_leftovers_beside
@@ -164,6 +165,7 @@ def _cluster(workers: int | None) -> Iterator[int]:
                 "object_store_memory": _OBJECT_STORE,
                 "include_dashboard": False,
             }
+        log.info("starting Ray" if "address" in settings else "connecting to Ray")
         with _kept_signals():
             try:
                 ray.init(**settings)

@@ -104,4 +104,6 @@ def named_errors(path: Path | str, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # Each store has errors of its own.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, FileNotFoundError) and reason == str(path):
+            reason = "no such file or folder"
         raise ColorizeError(f"{path}: {what} ({shorten(reason, 200)})") from error

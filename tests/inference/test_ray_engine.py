@@ -358,6 +358,17 @@ def test_a_store_that_takes_no_files(s3, folder):
     assert not s3fs.S3FileSystem().exists("no-such-bucket")  # It was not made, either.
 
 
+def test_a_url_that_is_not_there():
+    """Stores raise FileNotFoundError with the URL alone."""
+    with (
+        pytest.raises(
+            ColorizeError, match=r"http://a/b: cannot be read \(no such file or folder\)"
+        ),
+        urls.named_errors("http://a/b", "cannot be read"),
+    ):
+        raise FileNotFoundError("http://a/b")
+
+
 def test_errors_name_the_url_and_not_its_copy(s3, store):
     def colorize(here):
         ((result, source),) = here.items()
@@ -467,16 +478,23 @@ def test_an_ended_command_leaves_whole_files_and_no_process(paint, tmp_path, mon
 
 
 def test_a_command_that_is_ended_while_its_cluster_starts(folder, tmp_path):
-    """Ray has a signal handler of its own then."""
+    """Ray has a signal handler of its own then. A terminal shows what is waited for."""
     command = [*COMMAND, folder, "-o", tmp_path / "out", "--engine", "ray", "--workers", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    master, terminal = os.openpty()
+    with (
+        os.fdopen(master, newline="\n") as screen,
+        subprocess.Popen(command, stderr=terminal) as process,
+    ):
+        assert screen.readline() == "starting Ray\r\n"
         while not psutil.Process(process.pid).children():  # The first process of the cluster.
             assert process.poll() is None
             time.sleep(0.01)
         process.terminate()
-        _, errors = process.communicate(timeout=60)
+        process.wait(60)
+        end = screen.readline()
+    os.close(terminal)
     assert process.returncode == 130
-    assert errors == "keras-colorize: interrupted; continue with --skip-existing\n"
+    assert end.endswith("keras-colorize: interrupted; continue with --skip-existing\r\n")
 
 
 def test_of_a_killed_worker_ray_prints_nothing(paint, tmp_path):

@@ -157,7 +157,7 @@ def test_the_command(server: StandIn, encode, tmp_path: Path, monkeypatch, capsy
     assert (code, output) == (1, "") and "out.png: is there already; --force" in errors
     code, output, errors = call(url, "bad.png", "-o", "new.png")
     assert (code, output, errors.count("\n")) == (1, "", 1)
-    assert errors == f"{cli.NAME}: {url}: image_bytes[0]: is no JPEG, PNG, GIF or BMP image\n"
+    assert errors == f"{cli.NAME}: {url}: bad.png: is no JPEG, PNG, GIF or BMP image\n"
     assert call(url, "none.png", "-o", "new.png")[0] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "in.png", "out.png"]
 
