@@ -505,7 +505,7 @@ def test_of_a_killed_worker_ray_prints_nothing(paint, tmp_path):
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         while not report.exists():
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         children = psutil.Process(process.pid).children(recursive=True)
         workers = [child for child in children if "_Worker" in child.name()]
