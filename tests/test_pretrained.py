@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import cv2
+import keras
 import numpy as np
 import pytest
 from skimage import data
@@ -9,6 +11,7 @@ from skimage.color import rgb2lab
 
 import keras_colorize
 from keras_colorize import pretrained
+from keras_colorize.color import normalize
 from keras_colorize.generators import resolve
 from keras_colorize.models import efficientnet_generator
 from keras_colorize.models.predict import has_vividness, vividness
@@ -25,7 +28,7 @@ class TestEveryModel:
     def test_has_the_recipe_that_trained_it(self, name):
         """As resolved, but for the folder of images and keys that recipes got later."""
         path = pretrained.MODELS[name].path.with_suffix(".toml")
-        installed = load_recipe(recipe_paths()[f"{name}_finetuned"])
+        installed = load_recipe(recipe_paths()[name])
         differences = installed.differences(load_recipe(path))
         assert [key.partition(":")[0] for key in differences] in ([], ["data.path"])
 
@@ -48,10 +51,31 @@ class TestEveryModel:
         arguments = recipe.generator.model_dump(exclude={"network"})
         network = efficientnet_generator(**arguments | {"encoder_weights": "none"})
         resolve(name).copy_weights(network)
-        lightness = np.random.default_rng(0).uniform(-1, 1, (1, 64, 96, 1)).astype("float32")
+        lightness, _ = normalize(data.astronaut()[None, ::4, ::4])
         expected = keras_colorize.load(name)(lightness)
         assert np.ptp(expected) > 0.05
         np.testing.assert_allclose(network(lightness), expected, atol=1e-5)
+
+    def test_all_of_its_encoder_sees(self, name):
+        """In each block some outputs of ReLU6 depend on the image.
+
+        They are constant, 0 or 6, in blocks that training at too high a rate has broken.
+        """
+        images = [getattr(data, image)() for image in ("astronaut", "chelsea", "coffee", "rocket")]
+        images = [cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA) for image in images]
+        lightness, _ = normalize(np.stack(images))
+        generator = keras_colorize.load(name)
+        activations = [
+            layer.output
+            for layer in generator.layers
+            if layer.name.startswith("encoder_") and layer.name.endswith("_activation")
+        ]
+        assert len(activations) > 30
+        for outputs in keras.Model(generator.input, activations)(lightness):
+            height, width = outputs.shape[1:3]
+            # The borders differ from the center even where nothing depends on the image.
+            varies = np.ptp(outputs[:, height // 2, width // 2], axis=0) > 0.01
+            assert varies.mean() > 0.2
 
 
 def test_a_damaged_file_is_told(tmp_path, monkeypatch):
