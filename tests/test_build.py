@@ -237,7 +237,7 @@ def test_painted_scenes_have_default_counts():
     ("name", "precision"),
     [
         ("cifar10_gan_spectral_norm", "float32"),
-        ("paintings_gan_batch_norm", "mixed_bfloat16"),
+        pytest.param("paintings_gan_batch_norm", "mixed_bfloat16", marks=pytest.mark.slow),
         pytest.param("paintings_gan_spectral_norm", "mixed_float16", marks=pytest.mark.slow),
     ],
 )

@@ -497,6 +497,7 @@ def test_a_command_that_is_ended_while_its_cluster_starts(folder, tmp_path):
     assert end.endswith("keras-colorize: interrupted; continue with --skip-existing\r\n")
 
 
+@pytest.mark.slow
 def test_of_a_killed_worker_ray_prints_nothing(paint, tmp_path):
     many(tmp_path / "in", paint, 60)
     report = tmp_path / "report.jsonl"
