@@ -23,9 +23,9 @@ _PLAIN = bool | int | float | str | None
 class KeptCallbacks(keras.callbacks.Callback):
     """Puts back the attributes of callbacks as the training begins, and collects them to be saved.
 
-    It comes after them. Kept are the attributes that the
-    training has changed and that are numbers, strings, None, NumPy scalars or lists of these; a
-    list of callbacks that has changed since gets back what still stands at its place.
+    It comes after them. Kept are the attributes that the training has changed and that are numbers,
+    strings, None, NumPy scalars or lists of these; a list of callbacks that has changed since gets
+    back what still stands at its place.
 
     Args:
         progress: holds what is kept.
